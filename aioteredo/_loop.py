@@ -1,0 +1,133 @@
+"""What differs between asyncio and trio, and nothing else.
+
+Two things are needed of an event loop: to post a call to it from any thread, and to
+suspend one task until such a call resumes it. Each adapter below is those two in the
+loop's own primitives. anyio has both, but not for here: its ``from_thread`` waits for
+the call to have run (a notifying thread that waits for a loop that waits for
+CancelMibChangeNotify2 is a deadlock), and its Event costs a new object per wait.
+
+``post`` asks no loop whether it is closed: it could close right after the answer. It
+calls, and an error counts as "the loop is gone" only if the loop is closed indeed. An
+error swallowed for any other reason would be a wake-up lost. (Wine 8 loses wake-ups of
+asyncio itself, when two threads write to its self-pipe at once: 3 of 10,028 with a pause
+in ``send``. It is not known of Windows; see ``.ci/wine_sitecustomize.py``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from anyio import BusyResourceError
+from anyio.lowlevel import current_token
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import trio
+
+
+class EventLoop(Protocol):
+    """A running event loop, with room for one suspended task."""
+
+    def post(self, callback: Callable[[], object]) -> bool:
+        """Have *callback* called in the loop soon. From any thread; never blocks.
+
+        :return: False if the loop is closed, and nothing will be called
+        """
+        ...
+
+    async def park(self) -> None:
+        """Suspend the calling task until :meth:`unpark`; may return without reason.
+
+        :raises BusyResourceError: if another task is suspended here
+        """
+
+    def unpark(self) -> None:
+        """Resume the suspended task, if there is one. In the loop's thread only."""
+
+
+def current_loop() -> EventLoop:
+    """The event loop that runs the calling task, as an adapter of its own.
+
+    :raises RuntimeError: outside a running asyncio or trio event loop (from anyio 4.12
+        on, its subclass ``anyio.NoEventLoopError``)
+    """
+    token = cast("Any", current_token().native_token)
+    return TrioLoop(token) if hasattr(token, "run_sync_soon") else AsyncioLoop(token)
+
+
+class AsyncioLoop:
+    """asyncio, and what keeps to its interface: uvloop, winloop."""
+
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+
+    def post(self, callback: Callable[[], object]) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            self._future = None  # never to be resumed, the task may be collected
+            return False
+        return True
+
+    async def park(self) -> None:
+        if self._future is not None:
+            raise BusyResourceError("receiving from")
+        self._future = self._loop.create_future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+
+    def unpark(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class TrioLoop:
+    """trio, by its token."""
+
+    __slots__ = ("_resumed", "_task", "_token")
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        self._token = token
+        self._task: trio.lowlevel.Task | None = None
+        self._resumed = False
+
+    def post(self, callback: Callable[[], object]) -> bool:
+        import trio
+
+        try:
+            self._token.run_sync_soon(callback)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    async def park(self) -> None:
+        import trio
+
+        if self._task is not None:
+            raise BusyResourceError("receiving from")
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._resumed = True
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._task, self._resumed = trio.lowlevel.current_task(), False
+        try:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            self._task = None  # not before it runs: another would take its place
+
+    def unpark(self) -> None:
+        import trio
+
+        if self._task is not None and not self._resumed:
+            self._resumed = True
+            trio.lowlevel.reschedule(self._task)

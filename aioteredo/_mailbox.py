@@ -1,0 +1,122 @@
+"""From the notifying thread into the event loop: the one hot path of this package.
+
+The notifying thread appends to a bounded deque and posts one wake-up to the loop, but
+only if none is pending. So a loop that is stalled holds one handle and at most
+``max_buffer_size`` events, whatever arrives, and a thousand events that arrive while
+it is busy cost it one wake-up. ``loop.call_soon_threadsafe(queue.put_nowait, event)``,
+the usual recipe, holds a handle and writes to the loop's self-pipe for each.
+
+No lock is needed. The order of the steps is what makes it right:
+
+* The producer appends, *then* reads ``_woken``; if it is clear, sets it, *then* posts.
+* The loop clears ``_woken``, *then* resumes the consumer, which looks.
+
+An event appended before the flag was cleared is found by that look; one appended after
+it finds the flag clear and posts. Pushes are serialized by the backend, the consumer
+runs in the loop's thread, and a deque's ``append`` and ``popleft`` are atomic.
+
+``deque(maxlen=n)`` drops the oldest by itself. Since every notification has a number,
+``missed`` is the gap between two numbers that follow each other: there is no counter
+to share. A closed mailbox is one whose deque holds nothing (``maxlen=0``), so neither
+the push that comes too late nor the flag for it needs a test on the hot path.
+
+A wake-up carries no event. A task that is cancelled after it was resumed and before it
+ran has therefore taken nothing, and nothing is lost with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic_ns
+from typing import Final
+
+from anyio import ClosedResourceError
+from anyio.lowlevel import checkpoint
+
+from ._errors import BackendError
+from ._events import NotificationType, PortEvent
+from ._loop import EventLoop
+
+# So many ready events in a row, then other tasks get their turn (tokio's number).
+BUDGET: Final = 128
+
+_TYPES: Final[dict[int, NotificationType | int]] = {t.value: t for t in NotificationType}
+_new_tuple = tuple.__new__
+
+
+class Mailbox:
+    """A :class:`~aioteredo.Sink` on one side, ``receive`` on the other."""
+
+    __slots__ = ("_budget", "_error", "_events", "_last", "_loop", "_number", "_woken")
+
+    def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
+        self._loop = loop
+        self._events: deque[tuple[int, int | None, int, int]]
+        self._events = deque(maxlen=max_buffer_size)
+        self._number = 0  # of the last notification, the notifying thread's
+        self._last = 0  # of the last event taken, the consumer's
+        self._budget = BUDGET
+        self._woken = False
+        self._error: BackendError | None = None
+
+    # any thread
+
+    def push(self, port: int | None, notification_type: int) -> None:
+        """Add an event. From any thread, one call at a time; never blocks or raises."""
+        self._number = number = self._number + 1
+        self._events.append((number, port, notification_type, monotonic_ns()))
+        if not self._woken:
+            self._woken = True
+            self._loop.post(self._wake)
+
+    def fail(self, error: BackendError) -> None:
+        """Have *error* raised once the buffered events are taken. From any thread."""
+        self._error = error
+        self._loop.post(self._wake)
+
+    def close(self) -> None:
+        """Drop the events and refuse more. From any thread."""
+        self._events = deque(maxlen=0)
+        self._error = None
+        self._loop.post(self._wake)
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._events.maxlen == 0
+
+    # the loop's thread
+
+    def _wake(self) -> None:
+        self._woken = False
+        self._loop.unpark()
+
+    async def receive(self) -> PortEvent:
+        """Take the oldest event, waiting for one if there is none.
+
+        :raises ClosedResourceError: after :meth:`close`
+        :raises BackendError: after :meth:`fail`, once there is no event left
+        :raises BusyResourceError: if another task waits
+        """
+        if self._budget == 0:
+            self._budget = BUDGET
+            await checkpoint()
+        self._budget -= 1
+        while True:
+            error = self._error  # read before the look: what came before it is found
+            try:
+                number, port, notification_type, ns = self._events.popleft()
+            except IndexError:
+                pass
+            else:
+                break
+            if self.closed:
+                raise ClosedResourceError
+            if error is not None:
+                raise error.with_traceback(None)  # each time anew, or it would grow
+            await self._loop.park()
+            self._budget = BUDGET
+        missed = number - self._last - 1
+        self._last = number
+        kind = _TYPES.get(notification_type, notification_type)
+        return _new_tuple(PortEvent, (port, kind, missed, ns))

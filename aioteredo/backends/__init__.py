@@ -1,0 +1,1 @@
+"""One module for each backend, imported only when that backend is used."""

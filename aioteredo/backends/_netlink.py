@@ -1,0 +1,220 @@
+"""As much of netlink as it takes to ask the kernel, and to hear what it multicasts.
+
+On raw sockets of the standard library: pyroute2 does all of this and more, but costs
+210 ms at import, and its DiagSocket refuses to run inside asyncio.
+
+Two kinds of sockets, because a classic BPF filter also sees the answers to one's own
+requests: :class:`Netlink` asks and is never filtered, :class:`Listener` only hears.
+All addresses are of port id 0, which has the kernel choose: a process may hold several.
+
+None of it needs a privilege. What each structure looks like is in the kernel headers
+that are named with the constants.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from .._errors import BackendError, BackendUnavailableError
+
+# linux/socket.h
+AF_NETLINK: Final = 16
+MSG_TRUNC: Final = 0x20
+
+# linux/netlink.h
+NETLINK_ROUTE: Final = 0
+NETLINK_SOCK_DIAG: Final = 4
+
+# linux/rtnetlink.h
+RTNLGRP_LINK: Final = 1
+RTNLGRP_IPV6_IFADDR: Final = 9
+RTM_NEWLINK: Final = 16
+
+# linux/if_arp.h
+ARPHRD_NONE: Final = 0xFFFE
+
+# asm-generic/socket.h
+SO_ATTACH_FILTER: Final = 26
+
+# linux/bpf_common.h
+BPF_LD_W_ABS: Final = 0x20
+BPF_JMP_JEQ_K: Final = 0x15
+BPF_RET_K: Final = 0x06
+
+NLMSGHDR: Final = struct.Struct("=IHHII")  # length, type, flags, seq, pid
+_IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
+
+# The most that the kernel puts into a datagram (netlink_dump in af_netlink.c)
+_BUFFER_SIZE: Final = 1 << 15
+
+_REFUSED: Final = (
+    errno.EPERM,
+    errno.EACCES,
+    errno.EAFNOSUPPORT,
+    errno.EPROTONOSUPPORT,
+)
+
+
+class Message(NamedTuple):
+    """A netlink message without its header."""
+
+    type: int
+    flags: int
+    seq: int
+    payload: bytes
+
+
+@contextmanager
+def naming(function: str) -> Iterator[None]:
+    """Make an OSError inside the block a BackendError of *function*."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(function, error.errno or errno.EIO, "errno") from error
+
+
+def parse(data: bytes) -> list[Message]:
+    """Split one datagram into its messages.
+
+    :raises BackendError: EBADMSG, if a message is longer than what is there
+    """
+    messages = []
+    while data:
+        length, kind, flags, seq, _ = unpack(NLMSGHDR, data)
+        if not NLMSGHDR.size <= length <= len(data):
+            raise BackendError("recv(AF_NETLINK)", errno.EBADMSG, "errno")
+        messages.append(Message(kind, flags, seq, data[NLMSGHDR.size : length]))
+        data = data[align(length) :]
+    return messages
+
+
+def announces_tunnel(message: Message) -> bool:
+    """Whether *message* says that a link without a link layer is there, as TUN is."""
+    if message.type != RTM_NEWLINK:
+        return False
+    return bool(unpack(_IFINFOMSG, message.payload)[1] == ARPHRD_NONE)
+
+
+class Netlink:
+    """A netlink socket, in the network namespace of the thread that made it."""
+
+    def __init__(self, protocol: int, groups: int = 0) -> None:
+        self.socket = _open(protocol, groups)
+        self._buffer = memoryview(bytearray(_BUFFER_SIZE))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+    def receive_datagram(self) -> list[Message]:
+        """The messages of the next datagram.
+
+        :raises BackendError: if receiving fails, or not all of it can be read
+        """
+        with naming("recv(AF_NETLINK)"):
+            length = self.socket.recv_into(self._buffer, 0, MSG_TRUNC)
+        if length > len(self._buffer):
+            raise BackendError("recv(AF_NETLINK)", errno.EMSGSIZE, "errno")
+        return parse(bytes(self._buffer[:length]))
+
+
+class Listener(Netlink):
+    """What the kernel multicasts in the network namespace.
+
+    :param groups: their numbers, not a mask
+    """
+
+    def __init__(self, protocol: int, *groups: int) -> None:
+        super().__init__(protocol, sum(1 << group - 1 for group in groups))
+        self.socket.setblocking(False)
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def receive(self) -> list[Message] | None:
+        """The messages of the next datagram, [] if there is none.
+
+        :return: None if messages were lost: the buffer was full, or one is unreadable
+        :raises BackendError: if receiving fails otherwise
+        """
+        try:
+            return self.receive_datagram()
+        except BackendError as error:
+            if error.code == errno.EAGAIN:
+                return []
+            if error.code in (errno.ENOBUFS, errno.EBADMSG, errno.EMSGSIZE):
+                return None
+            raise
+
+    def filter_by(self, offset: int, value: bytes | None) -> None:
+        """Have the kernel drop what has not *value*, 8 bytes, at *offset*; None: all.
+
+        :raises BackendError: if the kernel refuses the filter
+        """
+        program = b""
+        if value is not None:
+            # a load swaps from network order, so the bytes are compared as they are
+            first, second = struct.unpack("!II", value)
+            program = (
+                _instruction(BPF_LD_W_ABS, 0, 0, offset)
+                + _instruction(BPF_JMP_JEQ_K, 0, 3, first)
+                + _instruction(BPF_LD_W_ABS, 0, 0, offset + 4)
+                + _instruction(BPF_JMP_JEQ_K, 0, 1, second)
+                + _instruction(BPF_RET_K, 0, 0, 0xFFFFFFFF)
+            )
+        program += _instruction(BPF_RET_K, 0, 0, 0)
+        memory = array("B", program)
+        address, length = memory.buffer_info()
+        with naming("setsockopt(SO_ATTACH_FILTER)"):
+            self.socket.setsockopt(
+                socket.SOL_SOCKET,
+                SO_ATTACH_FILTER,
+                struct.pack("HP", length // 8, address),  # sock_fprog
+            )
+
+
+def _instruction(code: int, if_true: int, if_false: int, k: int) -> bytes:
+    return struct.pack("=HBBI", code, if_true, if_false, k)  # sock_filter
+
+
+def _open(protocol: int, groups: int = 0) -> socket.socket:
+    try:
+        with naming("socket(AF_NETLINK)"):
+            sock = socket.socket(AF_NETLINK, socket.SOCK_RAW, protocol)
+        try:
+            with naming("bind(AF_NETLINK)"):
+                sock.bind((0, groups))
+        except BaseException:
+            sock.close()
+            raise
+    except BackendError as error:
+        if error.code not in _REFUSED:
+            raise
+        raise BackendUnavailableError(
+            f"{error}: netlink is refused to this process; a systemd service needs "
+            "AF_NETLINK in RestrictAddressFamilies=, a container a seccomp profile "
+            "that allows it"
+        ) from error
+    return sock
+
+
+def align(length: int) -> int:
+    """Where the next message or attribute begins."""
+    return length + 3 & ~3  # NLMSG_ALIGN and RTA_ALIGN
+
+
+def unpack(structure: struct.Struct, data: bytes) -> tuple[Any, ...]:
+    """Unpack the beginning of *data*.
+
+    :raises BackendError: EBADMSG, if it is too short
+    """
+    try:
+        return structure.unpack_from(data)
+    except struct.error:
+        raise BackendError("recv(AF_NETLINK)", errno.EBADMSG, "errno") from None

@@ -1,0 +1,81 @@
+"""The stand-in for iphlpapi: built with the platform's compiler, driven from Python.
+
+On Windows it is found as the backend finds it, by the name iphlpapi.dll in System32,
+if that has the controls. Elsewhere it is compiled and given as ``library``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from aioteredo import IphlpapiBackend
+
+SOURCE = Path(__file__).with_name("teredo_stand_in.c")
+
+INLINE, OTHER_THREAD, ON_DEMAND = range(3)
+_FUNCTIONS = {
+    "NotifyTeredoPortChange": 0,
+    "GetTeredoPort": 1,
+    "CancelMibChangeNotify2": 2,
+}
+
+
+class StandIn:
+    """Controls of the stand-in; each is described where it is written, in C."""
+
+    def __init__(self, library: str | None) -> None:
+        self.library = library
+        self._dll: Any
+        if sys.platform == "win32":
+            self._dll = ctypes.WinDLL("iphlpapi.dll", winmode=0x800)
+        else:
+            self._dll = ctypes.CDLL(library)
+        for name in ("registered", "cancelled", "misused", "called"):
+            getattr(self._dll, f"stand_in_{name}").restype = ctypes.c_long
+
+    @property
+    def backend(self) -> IphlpapiBackend:
+        return IphlpapiBackend(self.library)
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._dll, f"stand_in_{name}")
+        if name in ("registered", "cancelled", "misused", "called", "live"):
+            return function()
+        return function
+
+    def fail(self, function: str, code: int, *, after_the_callback: bool = False) -> None:
+        self.set_error(_FUNCTIONS[function], code, after_the_callback)
+
+    def change(self, *ports: int) -> None:
+        """Notify everybody, from a native thread; return when all are notified."""
+        for port in ports:
+            self.fire(port, 1, 1, False)
+
+    def fire(
+        self, first: int, count: int, threads: int = 1, overlapping: bool = False
+    ) -> None:
+        self._dll.stand_in_fire(first, count, threads, overlapping)
+
+
+def build_stand_in(directory: Path) -> Path:
+    library = directory / "libteredo_stand_in.so"
+    if not library.exists():
+        command = "cc -std=gnu11 -O2 -Wall -Wextra -Werror -shared -fPIC -pthread -o"
+        subprocess.run([*command.split(), library, SOURCE], check=True)
+    return library
+
+
+def load_stand_in(directory: Path) -> tuple[StandIn | None, str | None]:
+    """The stand-in, or None and the reason why there is none."""
+    if sys.platform == "win32":
+        if not hasattr(ctypes.WinDLL("iphlpapi.dll", winmode=0x800), "stand_in_reset"):
+            return None, "System32's iphlpapi.dll is not the stand-in"
+        return StandIn(None), None
+    if shutil.which("cc") is None:
+        return None, "no C compiler"
+    return StandIn(str(build_stand_in(directory))), None

@@ -1,0 +1,398 @@
+/*
+ * A stand-in for iphlpapi.dll: the three documented functions, and controls that make
+ * them behave in every way the documentation leaves open, or badly.
+ *
+ * One source for Linux (cc -shared -fPIC -pthread) and Windows (mingw-w64). Callbacks
+ * come from native threads that Python has never seen. Always, and on purpose: handles
+ * are above 2^32, the upper bits of small arguments hold garbage, and the handle is
+ * written last. No lock is held while a callback runs, as CancelMibChangeNotify2 must
+ * be able to wait for it.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+
+#ifdef _WIN32
+#include <windows.h>
+#define EXPORT __declspec(dllexport)
+typedef SRWLOCK mutex_t;
+typedef CONDITION_VARIABLE cond_t;
+#define MUTEX_INIT SRWLOCK_INIT
+#define COND_INIT CONDITION_VARIABLE_INIT
+#define lock(m) AcquireSRWLockExclusive(m)
+#define unlock(m) ReleaseSRWLockExclusive(m)
+#define wait(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
+#define wake(c) WakeAllConditionVariable(c)
+#define pause_briefly() Sleep(0)
+typedef HANDLE thread_t;
+#define THREAD_FUNC static DWORD WINAPI
+#define THREAD_RETURN return 0
+static void thread_start(thread_t *t, LPTHREAD_START_ROUTINE f, void *a)
+{
+    *t = CreateThread(NULL, 0, f, a, 0, NULL);
+}
+static void thread_join(thread_t t)
+{
+    WaitForSingleObject(t, INFINITE);
+    CloseHandle(t);
+}
+#else
+#include <pthread.h>
+#include <unistd.h>
+#define EXPORT __attribute__((visibility("default")))
+#define WINAPI
+typedef uint32_t DWORD;
+typedef uint16_t USHORT;
+typedef uint8_t BOOLEAN;
+typedef void *PVOID, *HANDLE;
+#define NO_ERROR 0
+#define ERROR_INVALID_PARAMETER 87
+typedef pthread_mutex_t mutex_t;
+typedef pthread_cond_t cond_t;
+#define MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#define COND_INIT PTHREAD_COND_INITIALIZER
+#define lock(m) pthread_mutex_lock(m)
+#define unlock(m) pthread_mutex_unlock(m)
+#define wait(c, m) pthread_cond_wait(c, m)
+#define wake(c) pthread_cond_broadcast(c)
+#define pause_briefly() usleep(20)
+typedef pthread_t thread_t;
+#define THREAD_FUNC static void *
+#define THREAD_RETURN return NULL
+static void thread_start(thread_t *t, void *(*f)(void *), void *a)
+{
+    if (pthread_create(t, NULL, f, a))
+        abort();
+}
+static void thread_join(thread_t t) { pthread_join(t, NULL); }
+#endif
+
+#if UINTPTR_MAX > 0xffffffffu
+/* Both 64-bit conventions pass these in registers: the callee must ignore the rest. */
+typedef void(WINAPI *callback_t)(PVOID, uint64_t, uint64_t);
+#define GARBAGE 0xDEAD0BAD00000000u
+#define HANDLE_BASE ((uintptr_t)0x7A5500000000u)
+#else
+typedef void(WINAPI *callback_t)(PVOID, USHORT, int);
+#define GARBAGE 0
+#define HANDLE_BASE ((uintptr_t)0x40000000u)
+#endif
+
+enum { PARAMETER = 0, INITIAL = 3 };
+enum { NOTIFY, GET, CANCEL };
+enum { INLINE, OTHER_THREAD, ON_DEMAND };
+
+struct registration {
+    struct registration *next;
+    uintptr_t handle;
+    callback_t callback;
+    PVOID context;
+    int in_flight, cancelled, initial_due;
+};
+
+static mutex_t mutex = MUTEX_INIT;
+static mutex_t serial = MUTEX_INIT; /* callbacks are serialized, unless overlapping */
+static cond_t changed = COND_INIT;
+static struct registration *registrations;
+static struct registration last_cancelled;
+static uintptr_t serial_number;
+static uint16_t port;
+static DWORD errors[3];
+static int initial_mode, null_handle, callback_before_error;
+static int held, firing;
+static long registered, cancelled, misused, called;
+
+/* Call one registration; the mutex is held before and after, and not meanwhile. */
+static void call(struct registration *r, uint16_t number, int type)
+{
+    r->in_flight++;
+    called++;
+    wake(&changed);
+    unlock(&mutex);
+    r->callback(r->context, number | (uint64_t)GARBAGE | 0xABCD0000u,
+                (uint64_t)(unsigned)type | GARBAGE);
+    lock(&mutex);
+    while (held)
+        wait(&changed, &mutex);
+    r->in_flight--;
+    wake(&changed);
+}
+
+static void call_all(uint16_t number)
+{
+    struct registration *r, *next;
+    lock(&mutex);
+    port = number;
+    for (r = registrations; r; r = next) {
+        if (!r->cancelled) {
+            r->in_flight++; /* keeps it in the list */
+            call(r, number, PARAMETER);
+            r->in_flight--;
+            wake(&changed);
+        }
+        next = r->next;
+    }
+    unlock(&mutex);
+}
+
+/* The three functions. */
+
+THREAD_FUNC initial_thread(void *argument)
+{
+    lock(&mutex);
+    call(argument, 0, INITIAL);
+    unlock(&mutex);
+    THREAD_RETURN;
+}
+
+EXPORT DWORD WINAPI NotifyTeredoPortChange(callback_t callback, PVOID context,
+                                           BOOLEAN initial, HANDLE *handle)
+{
+    struct registration *r;
+    thread_t thread;
+    DWORD error;
+    *handle = NULL;
+    if (!callback)
+        return ERROR_INVALID_PARAMETER;
+    lock(&mutex);
+    error = errors[NOTIFY];
+    if (error && !callback_before_error) {
+        unlock(&mutex);
+        return error;
+    }
+    r = calloc(1, sizeof *r);
+    r->callback = callback;
+    r->context = context;
+    r->handle = HANDLE_BASE + 8 * ++serial_number;
+    r->initial_due = initial;
+    r->next = registrations;
+    registrations = r;
+    if (initial && initial_mode == INLINE) {
+        r->initial_due = 0;
+        call(r, 0, INITIAL);
+    }
+    else if (initial && initial_mode == OTHER_THREAD) {
+        r->initial_due = 0;
+        unlock(&mutex);
+        thread_start(&thread, initial_thread, r);
+        thread_join(thread);
+        lock(&mutex);
+    }
+    if (error) {
+        registrations = r->next;
+        free(r);
+    }
+    else {
+        registered++;
+        *handle = null_handle ? NULL : (HANDLE)r->handle;
+    }
+    unlock(&mutex);
+    return error;
+}
+
+EXPORT DWORD WINAPI GetTeredoPort(USHORT *result)
+{
+    DWORD error;
+    if (!result)
+        return ERROR_INVALID_PARAMETER;
+    lock(&mutex);
+    error = errors[GET];
+    if (!error)
+        *result = port;
+    unlock(&mutex);
+    return error;
+}
+
+EXPORT DWORD WINAPI CancelMibChangeNotify2(HANDLE handle)
+{
+    struct registration **link, *r;
+    DWORD error;
+    lock(&mutex);
+    cancelled++;
+    error = errors[CANCEL];
+    for (r = registrations; r; r = r->next)
+        if (r->handle == (uintptr_t)handle && !r->cancelled)
+            break;
+    if (!r) {
+        misused++;
+        error = ERROR_INVALID_PARAMETER;
+    }
+    if (error) {
+        unlock(&mutex);
+        return error;
+    }
+    r->cancelled = 1;
+    while (r->in_flight)
+        wait(&changed, &mutex);
+    for (link = &registrations; *link != r; link = &(*link)->next)
+        ;
+    *link = r->next;
+    last_cancelled = *r;
+    free(r);
+    unlock(&mutex);
+    return NO_ERROR;
+}
+
+/* The controls. */
+
+EXPORT void stand_in_reset(void)
+{
+    struct registration *r;
+    lock(&mutex);
+    while ((r = registrations)) {
+        registrations = r->next;
+        free(r);
+    }
+    port = 0;
+    errors[NOTIFY] = errors[GET] = errors[CANCEL] = 0;
+    initial_mode = INLINE;
+    null_handle = callback_before_error = held = firing = 0;
+    registered = cancelled = misused = called = 0;
+    wake(&changed);
+    unlock(&mutex);
+}
+
+EXPORT void stand_in_set_error(int function, DWORD code, int after_the_callback)
+{
+    lock(&mutex);
+    errors[function] = code;
+    callback_before_error = after_the_callback;
+    unlock(&mutex);
+}
+
+EXPORT void stand_in_set_initial(int mode) { initial_mode = mode; }
+EXPORT void stand_in_set_null_handle(int on) { null_handle = on; }
+EXPORT void stand_in_set_port(int number) { port = (uint16_t)number; }
+EXPORT long stand_in_registered(void) { return registered; }
+EXPORT long stand_in_cancelled(void) { return cancelled; }
+EXPORT long stand_in_misused(void) { return misused; }
+EXPORT long stand_in_called(void) { return called; }
+
+EXPORT int stand_in_live(void)
+{
+    struct registration *r;
+    int count = 0;
+    lock(&mutex);
+    for (r = registrations; r; r = r->next)
+        count++;
+    unlock(&mutex);
+    return count;
+}
+
+/* Keep callbacks in flight: they return to this library, but not to the system. */
+EXPORT void stand_in_hold(int on)
+{
+    lock(&mutex);
+    held = on;
+    wake(&changed);
+    unlock(&mutex);
+}
+
+/* Return once a callback is in flight, with hold on. */
+EXPORT void stand_in_wait_in_flight(void)
+{
+    struct registration *r = NULL;
+    lock(&mutex);
+    while (!r) {
+        for (r = registrations; r && !r->in_flight; r = r->next)
+            ;
+        if (!r)
+            wait(&changed, &mutex);
+    }
+    unlock(&mutex);
+}
+
+struct fire {
+    thread_t thread;
+    int first, count, overlapping;
+};
+
+THREAD_FUNC fire_thread(void *argument)
+{
+    struct fire *f = argument;
+    int i, go_on;
+    for (i = 0; f->count < 0 || i < f->count; i++) {
+        lock(&mutex);
+        go_on = f->count >= 0 || firing;
+        unlock(&mutex);
+        if (!go_on)
+            break;
+        if (!f->overlapping)
+            lock(&serial);
+        call_all((uint16_t)(f->count < 0 ? 1 + i % 65535 : f->first + i));
+        if (!f->overlapping)
+            unlock(&serial);
+        if (f->count < 0)
+            pause_briefly(); /* else nobody else would ever have the GIL */
+    }
+    THREAD_RETURN;
+}
+
+static void fire(int first, int count, int threads, int overlapping, struct fire *f)
+{
+    int i;
+    for (i = 0; i < threads; i++) {
+        f[i].first = first + i * (count > 0 ? count : 0);
+        f[i].count = count;
+        f[i].overlapping = overlapping;
+        thread_start(&f[i].thread, fire_thread, &f[i]);
+    }
+}
+
+/* Notify everybody of count ports, first and up, from each of some new threads. */
+EXPORT void stand_in_fire(int first, int count, int threads, int overlapping)
+{
+    struct fire *f = calloc((size_t)threads, sizeof *f);
+    int i;
+    fire(first, count, threads, overlapping, f);
+    for (i = 0; i < threads; i++)
+        thread_join(f[i].thread);
+    free(f);
+}
+
+/* The same for one port, without waiting for the thread: it may be held. */
+static struct fire background[16];
+static int in_background;
+
+EXPORT void stand_in_start(int first, int count)
+{
+    if (in_background == 16)
+        abort();
+    firing = 1;
+    fire(first, count, 1, 0, &background[in_background++]);
+}
+
+EXPORT void stand_in_join(void)
+{
+    lock(&mutex);
+    firing = 0;
+    unlock(&mutex);
+    while (in_background)
+        thread_join(background[--in_background].thread);
+}
+
+/* The initial notification of those that still wait for it, after all else. */
+EXPORT void stand_in_fire_initial(void)
+{
+    struct registration *r;
+    thread_t thread;
+    for (r = registrations; r; r = r->next)
+        if (r->initial_due) {
+            r->initial_due = 0;
+            thread_start(&thread, initial_thread, r);
+            thread_join(thread);
+        }
+}
+
+THREAD_FUNC late_thread(void *argument)
+{
+    last_cancelled.callback(last_cancelled.context, *(int *)argument, PARAMETER);
+    THREAD_RETURN;
+}
+
+/* What a system must not do: notify the registration that was cancelled last. */
+EXPORT void stand_in_fire_late(int number)
+{
+    thread_t thread;
+    thread_start(&thread, late_thread, &number);
+    thread_join(thread);
+}
