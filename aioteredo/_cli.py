@@ -1,8 +1,7 @@
 """The command line.
 
-argparse, because it is what anyio's own import has loaded anyway at no further cost.
-Output is flushed line by line: who reads it through a pipe follows a port that changes
-a few times a day.
+argparse, because two commands need no more, and it is there. Output is flushed line by
+line: who reads it through a pipe follows a port that changes a few times a day.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import errno
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--json", action="store_true", help="one JSON object per line")
     watch.add_argument("--count", type=_positive, metavar="N", help="end after N events")
-    watch.add_argument("--timeout", type=float, metavar="S", help="end after S seconds")
+    watch.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds")
     return parser
 
 
@@ -77,7 +77,16 @@ def _positive(text: str) -> int:
     return number
 
 
-_positive.__name__ = "number of 1 or more"  # argparse names the type in its message
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:  # nor is it "nan"
+        raise ValueError
+    return seconds
+
+
+# argparse names the type in its message
+_positive.__name__ = "number of 1 or more"
+_seconds.__name__ = "number of seconds"
 
 
 async def _watch(arguments: argparse.Namespace) -> int:

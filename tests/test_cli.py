@@ -57,6 +57,15 @@ def test_bad_count(count: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "argument --count" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "x"])
+def test_bad_timeout(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time that nobody can wait is named, and exits with 2."""
+    with pytest.raises(SystemExit) as raised:
+        main(["watch", f"--timeout={seconds}"])
+    assert raised.value.code == 2
+    assert "argument --timeout: invalid number of seconds" in capsys.readouterr().err
+
+
 def test_port(capsys: pytest.CaptureFixture[str]) -> None:
     """``port`` prints the port; without one it prints nothing and says 3."""
     with use_backend(SimulatedBackend(4321)):
