@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # or a type checker would believe in every name
+if not TYPE_CHECKING:  # pragma: no branch - type checkers would believe in every name
 
     def __getattr__(name: str) -> object:
         # ctypes and sockets are imported with the backend that needs them, not before
