@@ -9,9 +9,10 @@ the number of the last event taken, and the next one follows from the two.
 Nothing is awaited here that the model has not promised, so a lost wake-up ends in a
 timeout and not in a hang.
 
-Hypothesis draws the stories, but not by its state machine, whose rules draw by what has
-happened. Some steps are a race (a cancellation comes in time or too late), so what a
-story meets differs from one telling to the next. What is drawn here depends on nothing
+Hypothesis draws the stories, but as a seed each (``use_true_random``). Its state machine
+draws by what has happened, and some steps are a race: replays would differ. Drawing each
+choice itself, it likes the first one best, opens few watches, and did not notice a
+wake-up flag that was never cleared; by seeds it does. What is drawn depends on nothing
 but the draws before: a rule that finds nothing to do does nothing.
 """
 
@@ -711,7 +712,7 @@ SETTINGS = settings(
 
 @pytest.mark.timeout(300)  # seconds, but for a machine that does much else
 @settings(SETTINGS, max_examples=30, derandomize=True)
-@given(st.randoms(use_true_random=False))
+@given(st.randoms(use_true_random=True))
 def test_any_story_keeps_the_promises(chance: random.Random) -> None:
     """Whatever happens in whatever order, each watch does as the model says."""
     tell(chance)
@@ -720,7 +721,7 @@ def test_any_story_keeps_the_promises(chance: random.Random) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 @settings(SETTINGS, max_examples=2000)
-@given(st.randoms(use_true_random=False))
+@given(st.randoms(use_true_random=True))
 def test_many_stories_keep_the_promises(chance: random.Random) -> None:
     """So do a lot of stories that were never told before."""
     tell(chance)

@@ -2,8 +2,8 @@
 
 It notifies as Windows does: on a thread of its own, one call at a time. While there is
 a subscription, all that changes the client happens on that thread, so there is one
-order; whoever asks for a change waits there for his turn, and for its end. He may do so
-on the event loop's own thread, because a push never waits for the loop.
+order; a control waits there for its turn and its end. It may be called on the event
+loop's own thread, because a push never waits for the loop.
 
 Native misbehaviour (callbacks that come late, overlap, or come before Notify returns)
 is no part of it: that is the iphlpapi backend's to stand, and no user's to test.
