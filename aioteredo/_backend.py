@@ -32,12 +32,6 @@ BUILT_IN: Final = {  # name: module, what to call
     "miredo": ("aioteredo.backends.miredo", "MiredoBackend"),
 }
 
-BACKEND_CLASSES: Final = {  # class: module
-    "IphlpapiBackend": "aioteredo.backends.iphlpapi",
-    "SimulatedBackend": "aioteredo.backends.simulated",
-    "MiredoBackend": "aioteredo.backends.miredo",
-}
-
 
 class Sink(Protocol):
     """Where a backend delivers notifications. Never blocks, never raises."""

@@ -26,7 +26,7 @@ from contextlib import ExitStack
 from threading import Thread
 from typing import Generic, TypeVar
 
-from anyio import CancelScope, Event, get_cancelled_exc_class
+import anyio
 
 from ._loop import current_loop
 
@@ -66,7 +66,7 @@ async def run_sync(func: Callable[[], T], *, unheard: Callable[[], object] = _no
     :param unheard: called on the thread after *func*, if nobody waits there any more
         because the task was destroyed or its loop closed
     """
-    loop, done, outcome = current_loop(), Event(), _Outcome[T]()
+    loop, done, outcome = current_loop(), anyio.Event(), _Outcome[T]()
     waiting = True
 
     def work() -> None:
@@ -74,10 +74,10 @@ async def run_sync(func: Callable[[], T], *, unheard: Callable[[], object] = _no
         if not waiting or not loop.post(done.set):
             unheard()
 
-    cancelled_exc_class = get_cancelled_exc_class()
+    cancelled_exc_class = anyio.get_cancelled_exc_class()
     cancelled: BaseException | None = None
     with ExitStack() as stack:
-        stack.enter_context(CancelScope(shield=True))
+        stack.enter_context(anyio.CancelScope(shield=True))
         try:
             Thread(target=work, name="aioteredo", daemon=False).start()
             while not done.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from importlib.metadata import EntryPoint, EntryPoints
@@ -145,30 +146,34 @@ async def test_broken_backend_of_another_package(
 
 
 def test_public_names() -> None:
-    """Every public name is there, the lazy ones too, and no other."""
+    """Every public name is there, and known to dir() before it is used; no other is."""
+    assert {*aioteredo.__all__} <= {*dir(aioteredo)}
+    assert sorted(aioteredo.__all__) == sorted(sum(aioteredo._MODULES.values(), ()))
     for name in aioteredo.__all__:
         assert getattr(aioteredo, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         aioteredo.no_such_name  # noqa: B018
 
 
-def test_light_import() -> None:
-    """Importing the package imports no backend, and nothing heavy."""
-    import subprocess
+def modules_after(code: str) -> set[str]:
+    code = f"import sys; {code}; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    return set(output.split())
 
-    code = (
-        "import sys, aioteredo; print(*sorted({'ctypes', 'asyncio', 'trio', 'socket',"
-        "'importlib.metadata', 'logging', 'argparse', 'aioteredo.backends'}"
-        "& set(sys.modules)))"
-    )
-    baseline = code.replace("aioteredo;", "anyio, anyio.lowlevel, anyio.abc;")
-    run = [
-        subprocess.run(
-            [sys.executable, "-c", c], capture_output=True, check=True, text=True
-        ).stdout
-        for c in (code, baseline)
-    ]
-    assert run[0] == run[1]
+
+def test_import_brings_nothing_else() -> None:
+    """Importing the package imports nothing but the module of its names."""
+    brought = modules_after("import aioteredo") - modules_after("import importlib, typing")
+    assert brought == {"aioteredo"}
+
+
+def test_watch_brings_no_backend() -> None:
+    """With the watch come the modules between it and the loop, and nothing heavy."""
+    brought = modules_after("from aioteredo import watch_teredo_port")
+    brought -= modules_after("import anyio, anyio.lowlevel, anyio.abc")
+    heavy = {"ctypes", "asyncio", "trio", "socket", "importlib.metadata", "logging"}
+    assert not brought & {*heavy, "argparse", "aioteredo.backends"}
 
 
 def test_fork_keeps_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
