@@ -15,10 +15,9 @@ in ``send``. It is not known of Windows; see ``.ci/wine_sitecustomize.py``.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from anyio import BusyResourceError
 from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
@@ -37,11 +36,12 @@ class EventLoop(Protocol):
         """
         ...
 
-    async def park(self) -> None:
-        """Suspend the calling task until :meth:`unpark`; may return without reason.
+    def park(self) -> Awaitable[None]:
+        """Suspend the task that awaits this at once, until :meth:`unpark`.
 
-        :raises BusyResourceError: if another task is suspended here
+        May return without reason. One task at a time, the caller sees to that.
         """
+        ...
 
     def unpark(self) -> None:
         """Resume the suspended task, if there is one. In the loop's thread only."""
@@ -76,29 +76,24 @@ class AsyncioLoop:
             return False
         return True
 
-    async def park(self) -> None:
-        if self._future is not None:
-            raise BusyResourceError("receiving from")
-        self._future = self._loop.create_future()
-        try:
-            await self._future
-        finally:
-            self._future = None
+    def park(self) -> Awaitable[None]:
+        self._future = future = self._loop.create_future()
+        return future
 
     def unpark(self) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
 
 
 class TrioLoop:
     """trio, by its token."""
 
-    __slots__ = ("_resumed", "_task", "_token")
+    __slots__ = ("_task", "_token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self._token = token
         self._task: trio.lowlevel.Task | None = None
-        self._resumed = False
 
     def post(self, callback: Callable[[], object]) -> bool:
         import trio
@@ -109,25 +104,21 @@ class TrioLoop:
             return False
         return True
 
-    async def park(self) -> None:
+    def park(self) -> Awaitable[None]:
         import trio
 
-        if self._task is not None:
-            raise BusyResourceError("receiving from")
+        self._task = trio.lowlevel.current_task()
+        return trio.lowlevel.wait_task_rescheduled(self._abort)
 
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._resumed = True
-            return trio.lowlevel.Abort.SUCCEEDED
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        import trio
 
-        self._task, self._resumed = trio.lowlevel.current_task(), False
-        try:
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        finally:
-            self._task = None  # not before it runs: another would take its place
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def unpark(self) -> None:
         import trio
 
-        if self._task is not None and not self._resumed:
-            self._resumed = True
-            trio.lowlevel.reschedule(self._task)
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)

@@ -22,6 +22,12 @@ the push that comes too late nor the flag for it needs a test on the hot path.
 
 A wake-up carries no event. A task that is cancelled after it was resumed and before it
 ran has therefore taken nothing, and nothing is lost with it.
+
+Each layer that is a coroutine of its own is resumed and finished for each event that
+had to be waited for. So ``async for`` awaits :meth:`Mailbox.receive` itself, and that
+awaits the loop's own future: the round trip through an idle loop, in one thread, takes
+4.5 µs on uvloop (a bare Future 2.9, this with three coroutines 5.1) and 11.7 on asyncio
+(10.1, 12.9).
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from collections import deque
 from time import monotonic_ns
 from typing import Final
 
-from anyio import ClosedResourceError
+from anyio import BusyResourceError, ClosedResourceError
 from anyio.lowlevel import checkpoint
 
 from ._errors import BackendError
@@ -47,7 +53,16 @@ _new_tuple = tuple.__new__
 class Mailbox:
     """A :class:`~aioteredo.Sink` on one side, ``receive`` on the other."""
 
-    __slots__ = ("_budget", "_error", "_events", "_last", "_loop", "_number", "_woken")
+    __slots__ = (
+        "_budget",
+        "_error",
+        "_events",
+        "_last",
+        "_loop",
+        "_number",
+        "_waiting",
+        "_woken",
+    )
 
     def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
         self._loop = loop
@@ -56,6 +71,7 @@ class Mailbox:
         self._number = 0  # of the last notification, the notifying thread's
         self._last = 0  # of the last event taken, the consumer's
         self._budget = BUDGET
+        self._waiting = False  # a task waits, or was woken and has not run yet
         self._woken = False
         self._error: BackendError | None = None
 
@@ -114,7 +130,13 @@ class Mailbox:
                 raise ClosedResourceError
             if error is not None:
                 raise error.with_traceback(None)  # each time anew, or it would grow
-            await self._loop.park()
+            if self._waiting:
+                raise BusyResourceError("receiving from")
+            self._waiting = True
+            try:
+                await self._loop.park()
+            finally:
+                self._waiting = False  # not before it runs: another would take its place
             self._budget = BUDGET
         missed = number - self._last - 1
         self._last = number

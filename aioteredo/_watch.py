@@ -11,8 +11,10 @@ from __future__ import annotations
 import operator
 import sys
 import warnings
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import Any
 
 from anyio.abc import UnreliableObjectReceiveStream
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -117,7 +119,9 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
         """
         return await self._mailbox.receive()
 
-    __anext__ = receive  # this stream has no end, so there is nothing to translate
+    def __anext__(self) -> Coroutine[Any, Any, PortEvent]:
+        # this stream has no end, so there is nothing to translate, and no frame for it
+        return self._mailbox.receive()
 
     async def aclose(self) -> None:
         """Close the watch: when this returns, no callback runs any more.

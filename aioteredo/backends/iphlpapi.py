@@ -51,6 +51,7 @@ else:  # a library with the same exports, which has the platform's own conventio
     _CALLBACK: Final = ctypes.CFUNCTYPE(*_PROTOTYPE)
 
 _DWORD: Final = ctypes.c_uint32
+_INITIAL: Final = NotificationType.INITIAL.value  # a member's lookup costs 60 ns here
 _LOAD_LIBRARY_SEARCH_SYSTEM32: Final = 0x800
 
 _tokens = itertools.count(1)
@@ -146,7 +147,7 @@ class _Subscription:
             self._detach()
             raise BackendError("NotifyTeredoPortChange", code or ERROR_INVALID_HANDLE)
         if initial:
-            self.notify(0, NotificationType.INITIAL)
+            self.notify(0, _INITIAL)
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -161,13 +162,16 @@ class _Subscription:
         The port that comes with the initial notification is always 0 and says nothing.
         """
         with self._lock:
+            sink = self._sink
+            if sink is None:
+                return
             try:
-                if self._sink is not None and self._initial_due:
+                if self._initial_due:
                     # before a change that the system tells first: it is the first event
                     self._initial_due = False
-                    self._sink.push(self._api.get_port(), NotificationType.INITIAL)
-                if self._sink is not None and notification_type != NotificationType.INITIAL:
-                    self._sink.push(port or None, notification_type)
+                    sink.push(self._api.get_port(), _INITIAL)
+                if notification_type != _INITIAL:
+                    sink.push(port or None, notification_type)
             except BaseException as error:  # noqa: BLE001 - else ctypes drops it
                 self._fail(error)
 
