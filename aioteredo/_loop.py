@@ -89,36 +89,31 @@ class AsyncioLoop:
 class TrioLoop:
     """trio, by its token."""
 
-    __slots__ = ("_task", "_token")
+    __slots__ = ("_task", "_token", "_trio")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        import trio  # it is there, for its loop runs; an asyncio program may lack it
+
+        self._trio = trio
         self._token = token
         self._task: trio.lowlevel.Task | None = None
 
     def post(self, callback: Callable[[], object]) -> bool:
-        import trio
-
         try:
             self._token.run_sync_soon(callback)
-        except trio.RunFinishedError:
+        except self._trio.RunFinishedError:
             return False
         return True
 
     def park(self) -> Awaitable[None]:
-        import trio
-
-        self._task = trio.lowlevel.current_task()
-        return trio.lowlevel.wait_task_rescheduled(self._abort)
+        self._task = self._trio.lowlevel.current_task()
+        return self._trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
-        import trio
-
         self._task = None
-        return trio.lowlevel.Abort.SUCCEEDED
+        return self._trio.lowlevel.Abort.SUCCEEDED
 
     def unpark(self) -> None:
-        import trio
-
         task, self._task = self._task, None
         if task is not None:
-            trio.lowlevel.reschedule(task)
+            self._trio.lowlevel.reschedule(task)

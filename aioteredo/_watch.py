@@ -120,7 +120,8 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
         return await self._mailbox.receive()
 
     def __anext__(self) -> Coroutine[Any, Any, PortEvent]:
-        # this stream has no end, so there is nothing to translate, and no frame for it
+        # This stream has no end, so there is nothing to translate, and no frame for it.
+        # Whoever iterates holds the stream itself.
         return self._mailbox.receive()
 
     async def aclose(self) -> None:

@@ -23,6 +23,15 @@ typedef CONDITION_VARIABLE cond_t;
 #define wait(c, m) SleepConditionVariableSRW(c, m, INFINITE, 0)
 #define wake(c) WakeAllConditionVariable(c)
 #define pause_briefly() Sleep(0)
+static void pause_for(int64_t ns) { Sleep((DWORD)((ns + 999999) / 1000000)); }
+/* The clock of time.perf_counter_ns(). */
+static int64_t now(void)
+{
+    LARGE_INTEGER ticks, frequency;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&ticks);
+    return (int64_t)((double)ticks.QuadPart * 1e9 / (double)frequency.QuadPart);
+}
 typedef HANDLE thread_t;
 #define THREAD_FUNC static DWORD WINAPI
 #define THREAD_RETURN return 0
@@ -37,6 +46,7 @@ static void thread_join(thread_t t)
 }
 #else
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 #define EXPORT __attribute__((visibility("default")))
 #define WINAPI
@@ -55,6 +65,22 @@ typedef pthread_cond_t cond_t;
 #define wait(c, m) pthread_cond_wait(c, m)
 #define wake(c) pthread_cond_broadcast(c)
 #define pause_briefly() usleep(20)
+static void pause_for(int64_t ns)
+{
+    struct timespec t = {ns / 1000000000, ns % 1000000000};
+    nanosleep(&t, NULL);
+}
+/* The clock of time.perf_counter_ns(). */
+static int64_t now(void)
+{
+#ifdef __APPLE__
+    return (int64_t)clock_gettime_nsec_np(CLOCK_UPTIME_RAW);
+#else
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+#endif
+}
 typedef pthread_t thread_t;
 #define THREAD_FUNC static void *
 #define THREAD_RETURN return NULL
@@ -98,7 +124,7 @@ static uintptr_t serial_number;
 static uint16_t port;
 static DWORD errors[3];
 static int initial_mode, null_handle, callback_before_error;
-static int held, firing;
+static int held, firing, resumed;
 static long registered, cancelled, misused, called;
 
 /* Call one registration; the mutex is held before and after, and not meanwhile. */
@@ -245,7 +271,7 @@ EXPORT void stand_in_reset(void)
     port = 0;
     errors[NOTIFY] = errors[GET] = errors[CANCEL] = 0;
     initial_mode = INLINE;
-    null_handle = callback_before_error = held = firing = 0;
+    null_handle = callback_before_error = held = firing = resumed = 0;
     registered = cancelled = misused = called = 0;
     wake(&changed);
     unlock(&mutex);
@@ -395,4 +421,64 @@ EXPORT void stand_in_fire_late(int number)
     thread_t thread;
     thread_start(&thread, late_thread, &number);
     thread_join(thread);
+}
+
+/*
+ * What the benchmarks need: callbacks to the one registration there is, from one new
+ * thread, with the times when each was entered and left. The ports are 1, 2, 3 ... and
+ * the last one is 65535. With a gap, each waits for stand_in_resume and then that long; with a
+ * negative one, it waits that long only.
+ */
+struct pace {
+    long count;
+    int64_t gap, *entered, *left;
+};
+
+THREAD_FUNC pace_thread(void *argument)
+{
+    struct pace *p = argument;
+    struct registration *r;
+    uint16_t number;
+    long i;
+    for (i = 0; i < p->count; i++) {
+        lock(&mutex);
+        while (p->gap > 0 && !resumed)
+            wait(&changed, &mutex);
+        resumed = 0;
+        unlock(&mutex);
+        if (p->gap)
+            pause_for(p->gap < 0 ? -p->gap : p->gap);
+        lock(&mutex);
+        number = (uint16_t)(i + 1 < p->count ? 1 + i % 65000 : 65535);
+        port = number;
+        r = registrations;
+        if (!r)
+            abort();
+        r->in_flight++;
+        unlock(&mutex);
+        p->entered[i] = now();
+        r->callback(r->context, number, PARAMETER);
+        p->left[i] = now();
+        lock(&mutex);
+        r->in_flight--;
+        wake(&changed);
+        unlock(&mutex);
+    }
+    THREAD_RETURN;
+}
+
+EXPORT void stand_in_pace(long count, int64_t gap, int64_t *entered, int64_t *left)
+{
+    struct pace p = {count, gap, entered, left};
+    thread_t thread;
+    thread_start(&thread, pace_thread, &p);
+    thread_join(thread);
+}
+
+EXPORT void stand_in_resume(void)
+{
+    lock(&mutex);
+    resumed = 1;
+    wake(&changed);
+    unlock(&mutex);
 }

@@ -1,0 +1,431 @@
+"""What a user would pick to bring a callback's event into an async consumer.
+
+One small adapter each, by its own documented and fastest way. All get the same two
+arguments, build the same :class:`~aioteredo.PortEvent` of them (one call, 60 ns more than
+building it in place), and hand it to the same *consumer*, a plain function whose first
+act is to read the clock; it returns True when it has had enough. aioteredo is used
+through its public face.
+
+The floors keep nothing and carry nothing: they are what it costs to get into the loop
+at all. There are two that are the same, and what lies between them is a run's noise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import queue
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from time import monotonic_ns
+from typing import Any, ClassVar, Final, Self
+
+import aiologic
+import anyio
+import culsans
+import janus
+import trio
+from anyio.from_thread import BlockingPortal
+
+from aioteredo import NotificationType, PortEvent, watch_teredo_port
+
+from . import loops
+from .sources import Source
+
+Consumer = Callable[[Any], bool]
+
+POLLING_INTERVAL: Final = 0.05  # s
+_TYPES: Final = {t.value: t for t in NotificationType}
+_new_tuple = tuple.__new__
+
+
+def make_event(port: int, notification_type: int) -> PortEvent:
+    """An event, by the quickest way there is."""
+    kind = _TYPES.get(notification_type, notification_type)
+    return _new_tuple(PortEvent, (port, kind, 0, monotonic_ns()))
+
+
+class Contender(ABC):
+    """An async context manager, registered with its source meanwhile.
+
+    :param loop: what kind of event loop is running
+    :param buffer: how many events it has to hold, where that can be said
+    """
+
+    name: ClassVar[str]
+    loops: ClassVar[tuple[str, ...]] = loops.ASYNCIO
+    keeps_events: ClassVar[bool] = True  # the floors do not
+    sees_each: ClassVar[bool] = True  # a burst too, event by event
+    waits_for_loop: ClassVar[bool] = False  # the callback does: a stalled loop stalls it
+
+    def __init__(self, source: Source, loop: str, buffer: int) -> None:
+        self.source, self.loop, self.buffer = source, loop, buffer
+        self.resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.resources.aclose()
+
+    async def open(self) -> None:
+        self.resources.callback(self.source.attach(self.callback))
+
+    def callback(self, port: int, notification_type: int) -> None:
+        """What the notifying thread calls."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def consume(self, consumer: Consumer) -> None:
+        """Call *consumer* with each event until it returns True."""
+
+
+class OnAsyncio(Contender):
+    async def open(self) -> None:
+        self.post = asyncio.get_running_loop().call_soon_threadsafe
+        await super().open()
+
+
+class OnTrio(Contender):
+    loops = ("trio",)
+
+    async def open(self) -> None:
+        self.post = trio.lowlevel.current_trio_token().run_sync_soon
+        await super().open()
+
+
+class Floor(OnAsyncio):
+    name = "floor"
+    keeps_events = False
+
+    async def open(self) -> None:
+        self.new_future = asyncio.get_running_loop().create_future
+        self.future = self.new_future()
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:  # noqa: ARG002
+        self.post(self.future.set_result, None)
+
+    async def consume(self, consumer: Consumer) -> None:
+        while True:
+            following = self.new_future()
+            await self.future
+            self.future = following
+            if consumer(None):
+                return
+
+
+class TrioFloor(OnTrio):
+    name = "floor"
+    keeps_events = False
+
+    def callback(self, port: int, notification_type: int) -> None:  # noqa: ARG002
+        self.post(trio.lowlevel.reschedule, self.task)
+
+    async def consume(self, consumer: Consumer) -> None:
+        self.task = trio.lowlevel.current_task()
+        while True:
+            await trio.lowlevel.wait_task_rescheduled(_cannot_be_cancelled)
+            if consumer(None):
+                return
+
+
+def _cannot_be_cancelled(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED
+
+
+class SecondFloor(Floor):
+    name = "second floor"
+
+
+class TrioSecondFloor(TrioFloor):
+    name = "second floor"
+
+
+class Aioteredo(Contender):
+    name = "aioteredo"
+    loops = loops.EVERY
+
+    async def open(self) -> None:
+        self.events = await self.resources.enter_async_context(
+            watch_teredo_port(max_buffer_size=self.buffer, backend=self.source.backend)
+        )
+
+    async def consume(self, consumer: Consumer) -> None:
+        async for event in self.events:
+            if consumer(event):
+                return
+
+
+class Recipe(OnAsyncio):
+    """What everybody writes: ``call_soon_threadsafe(queue.put_nowait, event)``."""
+
+    name = "recipe"
+
+    async def open(self) -> None:
+        self.queue: asyncio.Queue[PortEvent] = asyncio.Queue()
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:
+        self.post(self.queue.put_nowait, make_event(port, notification_type))
+
+    async def consume(self, consumer: Consumer) -> None:
+        get = self.queue.get
+        while not consumer(await get()):
+            pass
+
+
+class TrioRecipe(OnTrio):
+    """The same on trio: ``run_sync_soon(channel.send_nowait, event)``."""
+
+    name = "recipe"
+
+    async def open(self) -> None:
+        self.send, self.receive = trio.open_memory_channel[PortEvent](math.inf)
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:
+        self.post(self.send.send_nowait, make_event(port, notification_type))
+
+    async def consume(self, consumer: Consumer) -> None:
+        # receive() lets others run each time, and a burst would wait for them
+        while True:
+            try:
+                event = self.receive.receive_nowait()
+            except trio.WouldBlock:
+                event = await self.receive.receive()
+            if consumer(event):
+                return
+
+
+class RunCoroutineThreadsafe(Contender):
+    name = "run_coroutine_threadsafe(put)"
+
+    async def open(self) -> None:
+        self.running = asyncio.get_running_loop()
+        self.queue: asyncio.Queue[PortEvent] = asyncio.Queue()
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:
+        event = make_event(port, notification_type)
+        asyncio.run_coroutine_threadsafe(self.queue.put(event), self.running)
+
+    consume = Recipe.consume
+
+
+class Janus(Contender):
+    name = "janus"
+
+    async def open(self) -> None:
+        self.queue: janus.Queue[PortEvent] = janus.Queue()
+        self.resources.push_async_callback(self.queue.aclose)
+        self.put = self.queue.sync_q.put
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:
+        self.put(make_event(port, notification_type))
+
+    async def consume(self, consumer: Consumer) -> None:
+        get = self.queue.async_q.get
+        while not consumer(await get()):
+            pass
+
+
+class Culsans(Contender):
+    name = "culsans"
+    loops = loops.EVERY
+
+    async def open(self) -> None:
+        self.queue: culsans.Queue[PortEvent] = culsans.Queue()
+        self.put = self.queue.sync_q.put
+        await super().open()
+
+    callback = Janus.callback
+    consume = Janus.consume
+
+
+class Aiologic(Contender):
+    name = "aiologic"
+    loops = loops.EVERY
+
+    async def open(self) -> None:
+        self.queue: aiologic.SimpleQueue[PortEvent] = aiologic.SimpleQueue()
+        self.put = self.queue.put
+        await super().open()
+
+    callback = Janus.callback
+
+    async def consume(self, consumer: Consumer) -> None:
+        get = self.queue.async_get
+        while not consumer(await get()):
+            pass
+
+
+class MemoryObjectStream(OnAsyncio):
+    name = "memory object stream"
+
+    async def open(self) -> None:
+        self.send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
+        self.resources.enter_context(self.send)
+        self.resources.enter_context(self.receive)
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:
+        self.post(self.send.send_nowait, make_event(port, notification_type))
+
+    async def consume(self, consumer: Consumer) -> None:
+        # receive() lets others run each time, and a burst would wait for them
+        while True:
+            try:
+                event = self.receive.receive_nowait()
+            except anyio.WouldBlock:
+                event = await self.receive.receive()
+            if consumer(event):
+                return
+
+
+class TrioMemoryObjectStream(OnTrio):
+    name = "memory object stream"
+    callback = MemoryObjectStream.callback
+    consume = MemoryObjectStream.consume
+
+    async def open(self) -> None:
+        self.send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
+        self.resources.enter_context(self.send)
+        self.resources.enter_context(self.receive)
+        await super().open()
+
+
+class Portal(Contender):
+    name = "BlockingPortal"
+    loops = loops.EVERY
+    waits_for_loop = True
+
+    async def open(self) -> None:
+        self.portal = await self.resources.enter_async_context(BlockingPortal())
+        self.send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
+        self.resources.enter_context(self.send)
+        self.resources.enter_context(self.receive)
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:
+        event = make_event(port, notification_type)
+        self.portal.start_task_soon(self.send.send_nowait, event)
+
+    consume = MemoryObjectStream.consume
+
+
+class ToThread(Contender):
+    name = "to_thread(queue.get)"
+
+    async def open(self) -> None:
+        self.queue: queue.SimpleQueue[PortEvent] = queue.SimpleQueue()
+        self.put = self.queue.put
+        await super().open()
+
+    callback = Janus.callback
+
+    async def consume(self, consumer: Consumer) -> None:
+        get = self.queue.get
+        while not consumer(await asyncio.to_thread(get)):
+            pass
+
+
+class TrioToThread(ToThread):
+    loops = ("trio",)
+
+    async def consume(self, consumer: Consumer) -> None:
+        get = self.queue.get
+        while not consumer(await trio.to_thread.run_sync(get)):
+            pass
+
+
+class Polling(Contender):
+    """Sees the latest port only."""
+
+    name = "polling every 50 ms"
+    loops = loops.EVERY
+    sees_each = False
+
+    def callback(self, port: int, notification_type: int) -> None:
+        pass
+
+    async def consume(self, consumer: Consumer) -> None:
+        sleep, known = loops.sleep(self.loop), self.source.get_port()
+        while True:
+            await sleep(POLLING_INTERVAL)
+            port = self.source.get_port()
+            if port != known:
+                known = port
+                if consumer(make_event(port, 0)):
+                    return
+
+
+class Ceiling(OnAsyncio):
+    """A bare deque of ints and a flag: what is left out here is what the rest pays for.
+
+    No bound, no type, no time, no number, no error, no closing, one loop.
+    """
+
+    name = "deque and flag, ints only"
+
+    async def open(self) -> None:
+        self.deque: deque[int] = deque()
+        self.woken = False
+        self.new_future = asyncio.get_running_loop().create_future
+        self.future = self.new_future()
+        await super().open()
+
+    def callback(self, port: int, notification_type: int) -> None:  # noqa: ARG002
+        self.deque.append(port)
+        if not self.woken:
+            self.woken = True
+            self.post(self.wake)
+
+    def wake(self) -> None:
+        self.woken = False
+        if not self.future.done():
+            self.future.set_result(None)
+
+    async def consume(self, consumer: Consumer) -> None:
+        pop = self.deque.popleft
+        while True:
+            try:
+                port = pop()
+            except IndexError:
+                await self.future
+                self.future = self.new_future()
+                continue
+            if consumer(port):
+                return
+
+
+ALL: Final[tuple[type[Contender], ...]] = (
+    Floor,
+    TrioFloor,
+    SecondFloor,
+    TrioSecondFloor,
+    Aioteredo,
+    Recipe,
+    TrioRecipe,
+    RunCoroutineThreadsafe,
+    Janus,
+    Culsans,
+    Aiologic,
+    MemoryObjectStream,
+    TrioMemoryObjectStream,
+    Portal,
+    ToThread,
+    TrioToThread,
+    Polling,
+)
+
+
+def find(name: str, loop: str) -> type[Contender]:
+    """The contender of that name on that kind of loop."""
+    candidates: tuple[type[Contender], ...] = (*ALL, Ceiling)
+    (found,) = (c for c in candidates if c.name == name and loop in c.loops)
+    return found

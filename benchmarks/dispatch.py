@@ -1,0 +1,219 @@
+"""Dispatch latency: from the callback's entry to the consumer's next line.
+
+The consumer is idle: its loop has gone to sleep before each callback. Under load, fifty
+other tasks keep the loop busy, each for some ten microseconds a turn. Such a loop lets
+go of the GIL once a turn, too briefly for a thread on another processor to wake up and
+take it; and since it was woken for it, that thread never waits out the interpreter's
+switch interval, after which it would be given the GIL. With the default of 5 ms one such
+thread in three waited for seconds (23 at most): a Python thread before its callback, a
+native one in it. That is CPython's, and the same for all who are called back by a thread;
+so under load the interval is shorter than a turn of the loop.
+
+And the other side of it, what the callback costs the notifying thread, which a system
+may share among all that it notifies. That is measured in C, around the callback: with
+an idle consumer, which has to be woken, and with a loop that is stalled, where a wake-up
+is pending already.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from array import array
+from collections.abc import Callable
+from threading import Thread, Timer
+from time import perf_counter_ns
+from typing import Any, ClassVar, Final
+
+import anyio
+
+from . import loops
+from .contenders import ALL, POLLING_INTERVAL, Contender, find
+from .measure import (
+    Cell,
+    Measure,
+    Metric,
+    Plan,
+    Samples,
+    check,
+    for_each,
+    keep_apart,
+)
+from .sources import LAST_PORT, SOURCES, NativeThread, Source, Stamps, ports
+
+WARM_UP: Final = 3  # the first events of a slot, which find everything cold
+BUSY_TASKS: Final = 50
+SWITCH_INTERVAL: Final = 100e-6  # s
+POLLS: Final = 3  # of 50 ms each; more would take longer than all else together
+BUFFER: Final = 16
+IDLE: Final = "idle consumer"
+STALLED: Final = "stalled loop"
+
+
+class Latency(Measure):
+    """Idle consumer."""
+
+    name = "latency"
+    title = "Dispatch latency, idle consumer"
+    base = "floor"
+    metrics: ClassVar = {"latency": Metric("ns", distribution=True)}
+    quick, full = Plan(3, 20), Plan(60, 50)
+    apart = True
+    busy_tasks = 0
+
+    def cells(self) -> list[Cell]:
+        return for_each(((c.name, c.loops) for c in ALL), tuple(SOURCES))
+
+    def run(self, cell: Cell, size: int) -> Samples:
+        source = SOURCES[cell.case]()
+        contender = find(cell.contender, cell.loop)
+        count = size if contender.sees_each else POLLS
+        received, stamps, events = _pace(contender, cell, source, count, self.busy_tasks)
+        if contender.keeps_events:
+            right = [event.port for event in events] == ports(count)
+            check(right, cell, "wrong events")
+        latencies = [r - e for r, e in zip(received, stamps.entered, strict=True)]
+        return {"latency": latencies[WARM_UP if contender.sees_each else 0 :]}
+
+
+class LoadedLatency(Latency):
+    """The same in a busy loop."""
+
+    name = "loaded"
+    title = f"Dispatch latency, {BUSY_TASKS} other tasks busy"
+    quick, full = Plan(2, 8), Plan(15, 20)
+    apart = False
+    busy_tasks = BUSY_TASKS
+
+    def run(self, cell: Cell, size: int) -> Samples:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        try:
+            return super().run(cell, size)
+        finally:
+            sys.setswitchinterval(interval)
+
+
+class CallbackCost(Measure):
+    """The notifying thread's time inside the callback."""
+
+    name = "callback"
+    title = "What the callback costs the notifying thread"
+    base = "empty ctypes callback"
+    metrics: ClassVar = {"time": Metric("ns", distribution=True)}
+    quick, full = Plan(2, 30), Plan(30, 100)
+    apart = True
+
+    def cells(self) -> list[Cell]:
+        seeing = [c for c in ALL if c.sees_each]
+        holding = [c for c in seeing if c.keeps_events and not c.waits_for_loop]
+        base = (self.base, loops.EVERY)
+        return [
+            *for_each([base, *((c.name, c.loops) for c in seeing)], [IDLE]),
+            *for_each([base, *((c.name, c.loops) for c in holding)], [STALLED]),
+        ]
+
+    def run(self, cell: Cell, size: int) -> Samples:
+        source = NativeThread()
+        if cell.contender == self.base:
+            stamps = _pace_empty(source, cell, size)
+        elif cell.case == IDLE:
+            contender = find(cell.contender, cell.loop)
+            _, stamps, events = _pace(contender, cell, source, size, 0)
+            check(len(events) == size, cell, "lost events")
+        else:
+            stamps = _stall(find(cell.contender, cell.loop), cell, source, size)
+        costs = [left - entered for entered, left in zip(*stamps, strict=True)]
+        return {"time": costs[WARM_UP:]}
+
+
+def _pace(
+    contender: type[Contender], cell: Cell, source: Source, count: int, busy_tasks: int
+) -> tuple[array[int], Stamps, list[Any]]:
+    received, events = array("q"), list[Any]()
+
+    def consumer(event: Any) -> bool:
+        received.append(perf_counter_ns())
+        events.append(event)
+        if contender.sees_each:
+            source.resume()
+        else:
+            # a change knows nothing of when it will be looked for
+            delay = random.uniform(0, POLLING_INTERVAL)  # noqa: S311 - no secret
+            Timer(delay, source.resume).start()
+        return len(received) == count
+
+    async def main() -> Stamps:
+        async with contender(source, cell.loop, BUFFER) as opened:
+            result = on_thread(lambda: source.pace(count), apart=not busy_tasks)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(start)
+                await opened.consume(consumer)
+                tasks.cancel_scope.cancel()
+            return result()
+
+    async def start() -> None:
+        await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(busy_tasks):
+                tasks.start_soon(_busy, cell.loop)
+            source.resume()
+
+    stamps = loops.run(cell.loop, main)
+    return received, stamps, events
+
+
+async def _busy(loop: str) -> None:
+    sleep = loops.sleep(loop)
+    while True:
+        for _ in range(500):
+            pass
+        await sleep(0)
+
+
+def _stall(contender: type[Contender], cell: Cell, source: Source, count: int) -> Stamps:
+    async def main() -> Stamps:
+        async with (
+            contender(source, cell.loop, BUFFER) as opened,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(opened.consume, lambda event: event.port == LAST_PORT)
+            await anyio.wait_all_tasks_blocked()
+            # the loop's thread waits here
+            stamps = on_thread(lambda: source.burst(count), apart=True)()
+        return stamps  # noqa: RET504 - a task group may swallow what is raised in it
+
+    return loops.run(cell.loop, main)
+
+
+def _pace_empty(source: NativeThread, cell: Cell, count: int) -> Stamps:
+    detach = source.register(lambda context, port, kind: None)  # noqa: ARG005
+    pace = source.burst if cell.case == STALLED else source.pace_by_itself
+    stamps = on_thread(lambda: pace(count), apart=True)()
+    detach()
+    return stamps
+
+
+def on_thread(
+    function: Callable[[], Stamps], *, apart: bool = False
+) -> Callable[[], Stamps]:
+    """Start *function* on a thread of its own.
+
+    :param apart: on another processor than the loop
+    :return: what waits for its result; it blocks
+    """
+    results = list[Stamps]()
+
+    def run() -> None:
+        if apart:
+            keep_apart(1)
+        results.append(function())
+
+    thread = Thread(target=run)
+    thread.start()
+
+    def result() -> Stamps:
+        thread.join()
+        return results[0]
+
+    return result

@@ -1,0 +1,221 @@
+"""The results as pictures, SVG and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from . import loops
+from .contenders import ALL, Aioteredo, Ceiling
+from .dispatch import Latency
+from .fan_out import FanOut, Futures, FuturesInOnePost, Watches
+from .figures import amount
+from .results import Results
+from .sources import SOURCES
+from .statistics import Sampled
+from .volume import DEFAULT_BUFFER, Burst
+
+PERCENTILES: Final = 1 - np.logspace(np.log10(0.75), -3, 120)
+_TICKS: Final = (0.5, 0.9, 0.99, 0.999)
+
+mpl.use("Agg")
+mpl.rcParams.update(
+    {
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.size": 9,
+        "svg.hashsalt": "aioteredo",  # the same picture, the same file
+    }
+)
+
+
+def plot(results: Results, directory: Path) -> list[Path]:
+    """Write a picture of each measure that has one into *directory*.
+
+    :raises OSError: if it cannot be written
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, draw in (("latency", _latency), ("burst", _burst), ("fan-out", _fan_out)):
+        figure = draw(results)
+        if figure is None:
+            continue
+        for kind in ("svg", "png"):
+            path = directory / f"{name}.{kind}"
+            # a date would make each picture another
+            metadata = {"Date": None} if kind == "svg" else None
+            figure.savefig(path, dpi=150, bbox_inches="tight", metadata=metadata)
+            paths.append(path)
+    return paths
+
+
+def _style(name: str) -> dict[str, Any]:
+    if name.startswith(Aioteredo.name):
+        return {"color": "#d62728", "linewidth": 2.2, "zorder": 3}
+    if "floor" in name or name == FuturesInOnePost.name:
+        return {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2)), "zorder": 2}
+    names = [*dict.fromkeys(c.name for c in ALL), Futures.name]
+    color = mpl.colormaps["tab10"]([0, 1, 2, 4, 5, 6, 8, 9, 7])[names.index(name) % 9]
+    return {"color": color, "linewidth": 1.1}
+
+
+def _rows(results: Results, measure: str, metric: str) -> Iterator[tuple[Any, Sampled]]:
+    for row in results.rows:
+        if (row.measure, row.metric) == (measure, metric):
+            yield row.cell, Sampled(row.rounds)
+
+
+def _panels(
+    panels: list[tuple[str, str]], title: str, about: dict[str, str]
+) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    columns = [*dict.fromkeys(loop for loop, _ in panels)]
+    lines = [*dict.fromkeys(case for _, case in panels)]
+    figure = Figure(figsize=(3.4 * len(columns) + 1, 2.9 * len(lines) + 0.8))
+    grid = figure.subplots(
+        len(lines), len(columns), squeeze=False, sharex=True, sharey=True
+    )
+    figure.suptitle(title, fontsize=11, x=0.02, ha="left")
+    where = f"{about['python']}, {about['system']}, {about['processor']}"
+    figure.text(0.02, -0.02, where, fontsize=7, color="0.4")
+    return figure, {
+        (loop, case): grid[i][j]
+        for i, case in enumerate(lines)
+        for j, loop in enumerate(columns)
+    }
+
+
+def _legend(figure: Figure, axes: list[Axes]) -> None:
+    handles = {
+        label: handle
+        for ax in axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.tight_layout()
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+    )
+
+
+def _latency(results: Results) -> Figure | None:
+    rows = [*_rows(results, Latency.name, "latency")]
+    if not rows:
+        return None
+    panels = [
+        (loop, case)
+        for loop in loops.EVERY
+        for case in SOURCES
+        if any(cell[:2] == (loop, case) for cell, _ in rows)
+    ]
+    title = "From the callback to the consumer's next line (consumer idle; lower is better)"
+    figure, axes = _panels(panels, title, results.about)
+    for cell, sampled in rows:
+        if "polling" in cell.contender:
+            continue  # a thousand times slower: the rest would be one line
+        ax = axes[cell.loop, cell.case]
+        times = [sampled.quantile(float(p)) / 1e3 for p in PERCENTILES]
+        ax.plot(
+            1 / (1 - PERCENTILES), times, label=cell.contender, **_style(cell.contender)
+        )
+    for (loop, case), ax in axes.items():
+        ax.set_title(f"{loop}, {case} thread", loc="left", fontsize=9)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xticks([1 / (1 - q) for q in _TICKS], [f"{q * 100:g}" for q in _TICKS])
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.grid(alpha=0.25)
+        if case == panels[-1][1]:
+            ax.set_xlabel("percentile")
+        if loop == panels[0][0]:
+            ax.set_ylabel("µs")
+    _legend(figure, [*axes.values()])
+    return figure
+
+
+def _burst(results: Results) -> Figure | None:
+    rows = [
+        (cell, sampled)
+        for cell, sampled in _rows(results, Burst.name, "events")
+        if cell.case == "python" and cell.contender != DEFAULT_BUFFER
+    ]
+    if not rows:
+        return None
+    panels = [
+        (name, "python") for name in loops.EVERY if any(c[0].loop == name for c in rows)
+    ]
+    title = "Events a second in a burst from a Python thread (higher is better)"
+    figure, axes = _panels(panels, title, results.about)
+    names = sorted(
+        {cell.contender for cell, _ in rows},
+        key=lambda name: max(s.quantile(0.5) for c, s in rows if c.contender == name),
+    )
+    for cell, sampled in rows:
+        ax, y = axes[cell.loop, "python"], names.index(cell.contender)
+        rate = sampled.quantile(0.5)
+        color = "0.8" if cell.contender == Ceiling.name else _style(cell.contender)["color"]
+        ax.barh(y, rate, color=color)
+        spread = [[rate - sampled.quantile(0.0)], [sampled.quantile(1.0) - rate]]
+        ax.errorbar(rate, y, xerr=spread, color="black", linewidth=0.8)
+        ax.annotate(
+            f" {amount(rate, '')}", (sampled.quantile(1.0), y), va="center", fontsize=7
+        )
+    for (loop, _), ax in axes.items():
+        ax.set_title(loop, loc="left", fontsize=9)
+        ax.set_xscale("log")
+        ax.set_yticks(range(len(names)), names)
+        ax.margins(x=0.15)
+        ax.set_xlabel("events a second")
+    figure.tight_layout()
+    return figure
+
+
+def _fan_out(results: Results) -> Figure | None:
+    rows = [*_rows(results, FanOut.name, "time")]
+    if not rows:
+        return None
+    panels = [
+        (name, "python") for name in loops.EVERY if any(c[0].loop == name for c in rows)
+    ]
+    title = "One notification: until the last of so many consumers has it (lower is better)"
+    figure, axes = _panels(panels, title, results.about)
+    for loop, _ in panels:
+        for name in (Watches.name, Futures.name, FuturesInOnePost.name):
+            points = sorted(
+                (int(cell.case), sampled.quantile(0.5) / 1e6)
+                for cell, sampled in rows
+                if (cell.loop, cell.contender) == (loop, name)
+            )
+            if points:
+                axes[loop, "python"].plot(
+                    *zip(*points, strict=True),
+                    marker="o",
+                    markersize=3,
+                    label=name,
+                    **_style(name),
+                )
+    for (loop, _), ax in axes.items():
+        ax.set_title(loop, loc="left", fontsize=9)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.grid(alpha=0.25)
+        ax.set_xlabel("watches")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        if loop == panels[0][0]:
+            ax.set_ylabel("ms")
+    _legend(figure, [*axes.values()])
+    return figure

@@ -1,0 +1,118 @@
+"""The results as tables: aligned on a terminal, Markdown elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from .compare import Change
+from .figures import amount, interval
+from .measure import Measure, Metric, Row
+from .results import Results
+from .statistics import Sampled, ratio
+from .targets import Target
+
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+
+
+def show(results: Results, measures: Iterable[Measure], console: Console) -> None:
+    """Print a table for each case of each measure."""
+    for measure in measures:
+        rows = [row for row in results.rows if row.measure == measure.name]
+        rows.sort(key=lambda row: (row.cell.loop, row.cell.case))
+        for (loop, case), group in groupby(rows, lambda row: row.cell[:2]):
+            where = f"{loop}, {case}" if loop != "none" else case
+            title = f"{measure.title} ({where})"
+            console.print(_table(measure, title, [*group], console))
+            console.print()
+
+
+def _box(console: Console) -> box.Box:
+    return box.ROUNDED if console.is_terminal else box.MARKDOWN
+
+
+def _table(measure: Measure, title: str, rows: list[Row], console: Console) -> Table:
+    table = Table(title=title, title_justify="left", box=_box(console))
+    table.add_column("")
+    lines: dict[str, list[str]] = {}
+    order: dict[str, float] = {}
+    for name, metric in measure.metrics.items():
+        here = [row for row in rows if row.metric == name]
+        for heading in _headings(measure, name, metric):
+            table.add_column(heading, justify="right")
+        below = next((row for row in here if row.cell.contender == measure.base), None)
+        for row in here:
+            sampled = Sampled(row.rounds)
+            cells = [*_figures(sampled, below, metric), *_ratios(sampled, below, metric)]
+            lines.setdefault(row.cell.contender, []).extend(cells)
+            sign = -1 if metric.higher_is_better else 1
+            order.setdefault(row.cell.contender, sign * sampled.quantile(0.5))
+    for contender in sorted(lines, key=order.__getitem__):
+        emphasis = "bold" if contender.startswith("aioteredo") else None
+        table.add_row(contender, *lines[contender], style=emphasis)
+    return table
+
+
+def _headings(measure: Measure, name: str, metric: Metric) -> list[str]:
+    if metric.distribution:
+        to = f"to {measure.base}"
+        return [*QUANTILES, f"p50 over {measure.base}", f"p50 {to}", f"p99 {to}"]
+    return [name] if metric.about else [name, f"to {measure.base}"]
+
+
+def _figures(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str]:
+    if not metric.distribution:
+        yield amount(sampled.quantile(0.5), metric.unit)
+        return
+    for q in QUANTILES.values():
+        known = q == 1 or sampled.samples * (1 - q) >= 1
+        yield amount(sampled.quantile(q), metric.unit) if known else ""
+    if below is None:
+        yield ""
+    else:
+        difference = sampled.quantile(0.5) - Sampled(below.rounds).quantile(0.5)
+        yield amount(difference, metric.unit)
+
+
+def _ratios(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str]:
+    for q in (0.5, 0.99) if metric.distribution else (0.5,):
+        base = None if below is None else Sampled(below.rounds)
+        if metric.about:
+            continue
+        if base is None or 0 in (base.quantile(0), sampled.quantile(0)):
+            yield ""
+        else:
+            yield interval(ratio(sampled, base, q))
+
+
+def show_targets(targets: Iterable[Target], console: Console) -> None:
+    """Print what is meant to be reached."""
+    table = Table(title="To reach", title_justify="left", box=_box(console))
+    for heading in ("", "here", "reached"):
+        table.add_column(heading)
+    for target in targets:
+        table.add_row(*target)
+    if table.row_count:
+        console.print(table)
+
+
+def show_changes(changes: Iterable[Change], old: dict[str, str], console: Console) -> None:
+    """Print what changed since the run that *old* is about."""
+    title = f"Since {old['time']} ({old['aioteredo']}, {old['python']}, {old['processor']})"
+    table = Table(title=title, title_justify="left", box=_box(console))
+    for heading in ("aioteredo to its base", "factor", "verdict"):
+        table.add_column(heading)
+    for change in changes:
+        factor = "" if change.factor is None else interval(change.factor)
+        table.add_row(change.what, factor, change.verdict)
+    console.print(table)
+
+
+def show_about(about: dict[str, str], console: Console) -> None:
+    """Print where and how the run was made."""
+    console.print("; ".join(f"{key}: {value}" for key, value in about.items()))

@@ -1,0 +1,140 @@
+"""A run's results as JSON: raw, so that whatever is asked later can still be answered.
+
+What has a tail is kept as one HdrHistogram a round, in its usual base64 form (three
+digits, ns); all else as the numbers themselves.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from hdrh.histogram import HdrHistogram
+
+from .measure import Cell, Measure, Metric, Row
+
+FORMAT: Final = 1
+PACKAGES: Final = (
+    "aioteredo",
+    "aiologic",
+    "anyio",
+    "culsans",
+    "janus",
+    "trio",
+    "uvloop",
+)
+_LOWEST, _HIGHEST, _DIGITS = 1, 3_600_000_000_000, 3
+
+
+@dataclass
+class Results:
+    """One run: where and how it was made, and what was measured."""
+
+    about: dict[str, str]
+    rows: list[Row]
+
+    def find(self, measure: str, metric: str, *cell: str) -> Row | None:
+        """The row of that cell, given as loop, case and contender, if it was measured."""
+        for row in self.rows:
+            if (row.measure, row.metric, *row.cell) == (measure, metric, *cell):
+                return row
+        return None
+
+
+def about(command: str) -> dict[str, str]:
+    """The machine and the versions."""
+    return {
+        "command": command,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": f"{os.cpu_count()} of {_processor()}",
+        "switch interval": f"{sys.getswitchinterval()} s",
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
+    """Write *results* to *path*."""
+    metrics = {m.name: m.metrics for m in measures}
+    rows = [
+        {
+            "measure": row.measure,
+            **row.cell._asdict(),
+            "metric": row.metric,
+            "size": row.size,
+            **_encode(row.rounds, metrics[row.measure][row.metric]),
+        }
+        for row in results.rows
+    ]
+    document = {"format": FORMAT, "about": results.about, "rows": rows}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def load(path: Path) -> Results:
+    """Read what :func:`save` wrote.
+
+    :raises OSError: if it cannot be read
+    :raises ValueError: if it is something else
+    """
+    document = json.loads(path.read_text("utf-8"))
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError(f"{path} is no result of these benchmarks in format {FORMAT}")
+    try:
+        return Results(document["about"], [_row(item) for item in document["rows"]])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+
+
+def _row(item: dict[str, Any]) -> Row:
+    cell = Cell(item["loop"], item["case"], item["contender"])
+    if "histograms" in item:
+        rounds: list[Sequence[float]] = [_decode(text) for text in item["histograms"]]
+    else:
+        rounds = item["rounds"]
+    return Row(item["measure"], cell, item["metric"], item["size"], rounds)
+
+
+def _encode(rounds: list[Sequence[float]], metric: Metric) -> dict[str, Any]:
+    if not metric.distribution:
+        return {"unit": metric.unit, "rounds": rounds}
+    texts = []
+    for samples in rounds:
+        histogram = HdrHistogram(_LOWEST, _HIGHEST, _DIGITS)
+        for sample in samples:
+            histogram.record_value(max(_LOWEST, int(sample)))
+        texts.append(histogram.encode().decode())
+    return {"unit": metric.unit, "histograms": texts}
+
+
+def _decode(text: str) -> list[float]:
+    histogram = HdrHistogram.decode(text)
+    return [
+        float(item.value_iterated_to)
+        for item in histogram.get_recorded_iterator()
+        for _ in range(item.count_added_in_this_iter_step)
+    ]
