@@ -33,9 +33,10 @@ async def park(loop: EventLoop) -> None:
 
 
 @every_loop
-async def test_unparked_twice() -> None:
-    """A second time there is nobody to resume."""
+async def test_unparked_without_need() -> None:
+    """Before anybody is suspended and after, there is nobody to resume."""
     loop = current_loop()
+    loop.unpark()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(park, loop)
         await anyio.wait_all_tasks_blocked()
@@ -46,11 +47,22 @@ async def test_unparked_twice() -> None:
 
 @every_loop
 async def test_cancelled_while_parked() -> None:
-    """A cancelled task leaves the place free."""
-    loop = current_loop()
-    with anyio.move_on_after(0):
-        await loop.park()
-    loop.unpark()
+    """A cancelled task leaves the place free, and isn't resumed where it waits next."""
+    loop, event, seen = current_loop(), anyio.Event(), []
+
+    async def go_on() -> None:
+        with anyio.move_on_after(0):
+            await loop.park()
+        await event.wait()
+        seen.append(event.is_set())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(go_on)
+        await anyio.wait_all_tasks_blocked()
+        loop.unpark()
+        await anyio.wait_all_tasks_blocked()
+        event.set()
+    assert seen == [True]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(park, loop)
         await anyio.wait_all_tasks_blocked()
