@@ -57,7 +57,7 @@ class Latency(Measure):
     title = "Dispatch latency, idle consumer"
     base = "floor"
     metrics: ClassVar = {"latency": Metric("ns", distribution=True)}
-    quick, full = Plan(3, 20), Plan(60, 50)
+    quick, full = Plan(3, 20), Plan(40, 50)
     apart = True
     busy_tasks = 0
 
@@ -81,7 +81,7 @@ class LoadedLatency(Latency):
 
     name = "loaded"
     title = f"Dispatch latency, {BUSY_TASKS} other tasks busy"
-    quick, full = Plan(2, 8), Plan(15, 20)
+    quick, full = Plan(2, 8), Plan(8, 20)
     apart = False
     busy_tasks = BUSY_TASKS
 
@@ -101,7 +101,7 @@ class CallbackCost(Measure):
     title = "What the callback costs the notifying thread"
     base = "empty ctypes callback"
     metrics: ClassVar = {"time": Metric("ns", distribution=True)}
-    quick, full = Plan(2, 30), Plan(30, 100)
+    quick, full = Plan(2, 30), Plan(20, 100)
     apart = True
 
     def cells(self) -> list[Cell]:
@@ -135,13 +135,15 @@ def _pace(
     def consumer(event: Any) -> bool:
         received.append(perf_counter_ns())
         events.append(event)
+        if len(received) == count:
+            return True
         if contender.sees_each:
             source.resume()
         else:
             # a change knows nothing of when it will be looked for
             delay = random.uniform(0, POLLING_INTERVAL)  # noqa: S311 - no secret
             Timer(delay, source.resume).start()
-        return len(received) == count
+        return False
 
     async def main() -> Stamps:
         async with contender(source, cell.loop, BUFFER) as opened:

@@ -123,7 +123,7 @@ class FanOut(Measure):
     title = "Fan-out: until the last of so many consumers has it"
     base = Futures.name
     metrics: ClassVar = {"time": Metric("ns"), "time per watch": Metric("ns")}
-    quick, full = Plan(1, 1_000), Plan(6, WATCHES[-1])
+    quick, full = Plan(1, 1_000), Plan(5, WATCHES[-1])
     apart = True
 
     def cells(self) -> list[Cell]:
