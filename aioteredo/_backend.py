@@ -155,6 +155,15 @@ def _default() -> tuple[BackendLike, str]:
     return PLATFORM_DEFAULT, "the platform's default"
 
 
+def default_name() -> str | None:
+    """The name of the backend that is taken if none is named; None: no name is set."""
+    try:
+        backend, _ = _default()
+    except BackendUnavailableError:
+        return None
+    return backend if isinstance(backend, str) else None
+
+
 def names() -> list[str]:
     """The backends that can be named: ours, then those of other packages."""
     return [*BUILT_IN, *(n for n in sorted(_entry_points()) if n not in BUILT_IN)]

@@ -98,7 +98,7 @@ def test_backend_fails(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C is 130."""
-    monkeypatch.setattr("anyio.run", interrupt)
+    monkeypatch.setattr("aioteredo._cli.resolve", interrupt)
     assert main(["port"]) == 130
 
 
@@ -134,7 +134,7 @@ def test_broken_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(*_: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("anyio.run", broken)
+    monkeypatch.setattr("aioteredo._cli.resolve", broken)
     with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
         assert main(["port"]) == 0
@@ -148,7 +148,7 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("anyio.run", full)
+    monkeypatch.setattr("aioteredo._cli.resolve", full)
     with pytest.raises(OSError, match="No space"):
         main(["port"])
 

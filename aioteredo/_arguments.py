@@ -1,0 +1,171 @@
+"""What can be said on the command line, and what the help pages say of it.
+
+A help page fits a screen of 80 columns by 24 lines, and ends with an example. The width
+is fixed: argparse imports shutil to ask for the terminal's, 4 ms of each start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+_Formatter: Final = partial(
+    argparse.RawDescriptionHelpFormatter, width=80, max_help_position=22
+)
+
+_MAIN: Final = """\
+exit status: 0; 1 if a backend is unavailable or fails; 2 for wrong usage; 3 from
+"port" if there is none; 130 after Ctrl-C, 143 after SIGTERM
+
+example: aioteredo watch --initial
+"""
+
+_WATCH: Final = """\
+A line says when, and what changed. With --json it is an object: time (RFC 3339),
+port (null: none), notification_type (a name, or a number that this version does
+not know), missed (events dropped just before this one), monotonic_ns.
+
+example: aioteredo watch --initial --json | jq --unbuffered .port
+"""
+
+_PORT: Final = """\
+If there is no port, nothing is printed, and the exit status is 3.
+
+example: aioteredo port --backend miredo
+"""
+
+_EXEC: Final = """\
+No shell is involved. {port} in each argument becomes the port; the environment
+has TEREDO_PORT, and TEREDO_PREVIOUS_PORT: that of the run before, empty in the
+first. CMD's last run has the newest port in any case. What runs is ended on
+Ctrl-C and SIGTERM, by restart also if the port goes: its process group gets
+SIGTERM, and SIGKILL 5 s later. On Windows, only CMD itself is terminated.
+
+example: aioteredo exec --initial -- upnpc -r {port} udp
+"""
+
+_BACKENDS: Final = """\
+With --json, a line is an object: name, default (it is used without --backend),
+available, reason (why it is not, or null).
+
+example: aioteredo backends
+"""
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the arguments, or say what is wrong with them and exit with 2."""
+    parser = argparse.ArgumentParser(
+        prog="aioteredo",
+        description="Follow the UDP port of a Teredo client.",
+        epilog=_MAIN,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND"
+    )
+
+    def add(name: str, summary: str, epilog: str, **options: Any) -> Any:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=epilog,
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            **options,
+        )
+
+    watch = add("watch", "print each change of the port", _WATCH)
+    _add_initial(watch)
+    _add_backend(watch)
+    watch.add_argument(
+        "--max-buffer-size",
+        type=_positive,
+        default=16,
+        metavar="N",
+        help="events kept if the output is slow; default: 16",
+    )
+    _add_json(watch)
+    watch.add_argument("--count", type=_positive, metavar="N", help="end after N events")
+    watch.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds")
+
+    port = add("port", "print the port as it is now", _PORT)
+    _add_backend(port)
+    _add_json(port)
+
+    execute = add(
+        "exec",
+        "run a command on each change of the port",
+        _EXEC,
+        usage="aioteredo exec [-h] [--initial] [--backend B] [--on-busy HOW]\n"
+        "                      [--no-port TEXT] [--fail-fast] -- CMD [ARG ...]",
+    )
+    _add_initial(execute)
+    _add_backend(execute)
+    execute.add_argument(
+        "--on-busy",
+        choices=("queue", "restart", "drop"),
+        default="queue",
+        metavar="HOW",
+        help="if CMD runs: queue (default; at most 1024, then the oldest go),\n"
+        "restart it, or drop all but the newest until it ends",
+    )
+    execute.add_argument(
+        "--no-port",
+        metavar="TEXT",
+        help="run CMD with TEXT if there is no port, instead of not at all",
+    )
+    execute.add_argument(
+        "--fail-fast", action="store_true", help="exit with 1 once CMD has failed"
+    )
+    execute.add_argument("argv", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+    _add_json(add("backends", "list the backends, and which can be used here", _BACKENDS))
+
+    arguments = parser.parse_args(argv)
+    if arguments.command == "exec":
+        if arguments.argv[:1] == ["--"]:
+            del arguments.argv[0]
+        if not arguments.argv:
+            execute.error("CMD is missing: give it after --")
+    return arguments
+
+
+def _add_initial(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--initial", action="store_true", help="begin with the port as it is now"
+    )
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend", metavar="B", help='one that "aioteredo backends" lists'
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= sys.maxsize:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:  # nor is it "nan"
+        raise ValueError
+    return seconds
+
+
+# argparse names the type in its message
+_positive.__name__ = "number of 1 or more"
+_seconds.__name__ = "number of seconds"

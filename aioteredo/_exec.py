@@ -1,0 +1,190 @@
+"""A command that is run on each change of the port.
+
+The three answers to a change that comes while CMD runs are two loops and a buffer. The
+stream keeps a number of events and drops the oldest, so *queue* is "take one, run it"
+over a long buffer, and *drop* the same over a buffer of one event: what is taken when
+CMD has ended is the newest there is. *restart* is that buffer too, and CMD is cancelled
+when the stream has something. In none of them can the newest be lost.
+
+anyio starts CMD and waits for it, which is all it is asked: its ``Process`` ends a child
+by killing it, alone and at once. Here CMD gets a session, and so a process group, of its
+own. All of that group is asked to end, and is killed if it doesn't, whatever ends it: a
+change, Ctrl-C or SIGTERM. A terminal's Ctrl-C does not reach it by itself, and it cannot
+stop while reading the terminal; its standard input is empty.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal, Never, TypeAlias
+
+import anyio
+from anyio.abc import Process
+
+from ._backend import BackendLike
+from ._events import PortEvent
+from ._output import report
+from ._watch import PortEventStream, watch_teredo_port
+
+OnBusy: TypeAlias = Literal["queue", "restart", "drop"]
+Run: TypeAlias = Callable[[PortEvent], Awaitable[None]]
+
+QUEUE_SIZE: Final = 1024
+GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
+_POLL: Final = 0.01
+
+_OWN_GROUP: dict[str, Any]
+if sys.platform == "win32":  # pragma: no cover - measured on Linux
+    # which also keeps a console's Ctrl-C from it
+    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    _OWN_GROUP = {"start_new_session": True}
+
+
+class CommandFailedError(Exception):
+    """CMD could not be started, or did not succeed: the text says how."""
+
+
+class Command:
+    """CMD, with ``{port}`` in its arguments, and the port of its run before."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
+        self._previous = ""
+
+    async def run(self, port: str) -> None:
+        """Run once, to the end; if cancelled, end what runs.
+
+        :raises CommandFailedError: if it cannot be started, or fails
+        """
+        arguments = [argument.replace("{port}", port) for argument in self._arguments]
+        environment = {"TEREDO_PORT": port, "TEREDO_PREVIOUS_PORT": self._previous}
+        try:
+            with anyio.CancelScope(shield=True):
+                process = await anyio.open_process(
+                    arguments,
+                    stdin=subprocess.DEVNULL,
+                    stdout=None,
+                    stderr=None,
+                    env={**os.environ, **environment},
+                    **_OWN_GROUP,
+                )
+        except OSError as error:
+            raise CommandFailedError(
+                f"cannot run {arguments[0]!r}: {error.strerror or error}"
+            ) from None
+        self._previous = port
+        try:
+            status = await process.wait()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await _end(process)
+            raise
+        if status:
+            raise CommandFailedError(f"{arguments[0]!r} {_describe(status)}")
+
+
+def _describe(status: int) -> str:
+    if status > 0:
+        return f"failed: exit status {status}"
+    try:
+        return f"failed: killed by {signal.Signals(-status).name}"
+    except ValueError:  # of the realtime signals only two have names
+        return f"failed: killed by signal {-status}"
+
+
+async def follow(
+    arguments: Sequence[str],
+    *,
+    initial: bool,
+    backend: BackendLike | None,
+    on_busy: OnBusy,
+    no_port: str | None,
+    fail_fast: bool,
+) -> int:
+    """Run a command on each change, until that is cancelled.
+
+    :param no_port: what stands for the port if there is none; None: no run
+    :param fail_fast: return 1 once the command has failed
+    """
+    command = Command(arguments)
+
+    async def run(event: PortEvent) -> None:
+        if event.missed and on_busy == "queue":
+            report(f"{event.missed} changes dropped: more than {QUEUE_SIZE} waited")
+        port = no_port if event.port is None else str(event.port)
+        if port is None:
+            return
+        try:
+            await command.run(port)
+        except CommandFailedError as error:
+            report(str(error))
+            if fail_fast:
+                raise
+
+    loop = _restart if on_busy == "restart" else _one_after_the_other
+    try:
+        async with watch_teredo_port(
+            initial=initial,
+            max_buffer_size=QUEUE_SIZE if on_busy == "queue" else 1,
+            backend=backend,
+        ) as events:
+            await loop(events, run)
+    except CommandFailedError:
+        return 1
+
+
+async def _one_after_the_other(events: PortEventStream, run: Run) -> Never:
+    while True:
+        await run(await events.receive())
+
+
+async def _restart(events: PortEventStream, run: Run) -> Never:
+    event = await events.receive()
+
+    async def interrupt() -> None:
+        nonlocal event
+        event = await events.receive()
+        group.cancel_scope.cancel()
+
+    while True:
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(interrupt)
+                await run(event)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        with anyio.move_on_after(0):  # what came while CMD was ended
+            event = await events.receive()
+
+
+if sys.platform == "win32":  # pragma: no cover - measured on Linux
+
+    async def _end(process: Process) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()  # at once: nothing there asks a process to end
+        await process.wait()
+
+else:
+
+    async def _end(process: Process) -> None:
+        _signal_group(process, signal.SIGTERM)
+        with anyio.move_on_after(GRACE):
+            await process.wait()
+            while _signal_group(process, 0):  # noqa: ASYNC110 - others are left in it,
+                await anyio.sleep(_POLL)  # and nothing tells when they have ended
+            return
+        _signal_group(process, signal.SIGKILL)
+        await process.wait()
+
+    def _signal_group(process: Process, number: int) -> bool:
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):  # gone, or another user's by now
+            return False
+        return True

@@ -1,0 +1,99 @@
+"""The lines of ``watch``: one for each event, for people or for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, TextIO
+
+from ._events import PortEvent
+
+DIM: Final = "2"
+GREEN: Final = "32"
+YELLOW: Final = "33"
+
+_ENABLE_VIRTUAL_TERMINAL_PROCESSING: Final = 4  # wincon.h
+
+
+def _time(event: PortEvent) -> datetime:
+    """When the system notified, by the clock that people have."""
+    age = timedelta(microseconds=(time.monotonic_ns() - event.monotonic_ns) // 1000)
+    return datetime.now(UTC) - age
+
+
+def as_json(event: PortEvent) -> str:
+    """The fields of *event*, and ``time``."""
+    kind = event.notification_type
+    fields = event._asdict() | {"notification_type": getattr(kind, "name", kind)}
+    return json.dumps({"time": _time(event).isoformat(timespec="microseconds"), **fields})
+
+
+class Text:
+    """What changed, from one event to the next.
+
+    :param coloured: whether to colour it
+    :param arrow: what stands between two ports
+    """
+
+    def __init__(self, *, coloured: bool, arrow: str) -> None:
+        self._coloured, self._arrow = coloured, arrow
+        self._port: str | None = None
+
+    def __call__(self, event: PortEvent) -> str:
+        """The line for *event*."""
+        port = "no port" if event.port is None else str(event.port)
+        before, self._port = self._port, port
+        line = self._colour(DIM, f"{_time(event).astimezone():%Y-%m-%d %H:%M:%S}") + "  "
+        if before is not None:
+            line += f"{before} {self._arrow} "
+        line += self._colour(YELLOW if event.port is None else GREEN, port)
+        if event.missed:
+            line += self._colour(YELLOW, f" ({event.missed} missed)")
+        return line
+
+    def _colour(self, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self._coloured else text
+
+
+def text_for(stream: TextIO) -> Text:
+    """Lines for people, as *stream* can show them."""
+    return Text(coloured=_shows_colours(stream), arrow=_arrow(stream))
+
+
+def _arrow(stream: TextIO) -> str:
+    try:
+        "→".encode(stream.encoding)
+    except (LookupError, UnicodeEncodeError):
+        return "->"
+    return "→"
+
+
+def _shows_colours(stream: TextIO) -> bool:
+    # in Python's order, which has it from no-color.org and force-color.org
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    if os.environ.get("TERM") == "dumb" or not stream.isatty():
+        return False
+    return sys.platform != "win32" or _understands_escapes(stream)
+
+
+if sys.platform == "win32":  # pragma: no cover - measured on Linux
+
+    def _understands_escapes(stream: TextIO) -> bool:
+        import ctypes
+        import msvcrt
+
+        kernel32 = ctypes.WinDLL("kernel32")
+        handle = ctypes.c_void_p(msvcrt.get_osfhandle(stream.fileno()))
+        mode = ctypes.c_uint32()
+        return bool(
+            kernel32.GetConsoleMode(handle, ctypes.byref(mode))
+            and kernel32.SetConsoleMode(
+                handle, mode.value | _ENABLE_VIRTUAL_TERMINAL_PROCESSING
+            )
+        )

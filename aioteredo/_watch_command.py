@@ -1,0 +1,77 @@
+"""``watch``: a line per event, until it has been enough or nobody reads any more.
+
+A pipe's reader that goes is noticed when it goes, not at the next line, which may be
+days away: for the writing end of a pipe that is what "readable" means.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+
+import anyio
+
+from ._backend import BackendLike
+from ._events import PortEvent
+from ._output import say
+from ._signals import Signals
+from ._watch import watch_teredo_port
+
+
+async def watch(
+    format_: Callable[[PortEvent], str],
+    signals: Signals,
+    *,
+    initial: bool,
+    max_buffer_size: int,
+    backend: BackendLike | None,
+    count: int | None,
+    seconds: float | None,
+) -> int:
+    """Print each event.
+
+    :param count: end after so many events
+    :param seconds: end after so long
+    """
+
+    async def print_events() -> None:
+        async with watch_teredo_port(
+            initial=initial, max_buffer_size=max_buffer_size, backend=backend
+        ) as events:
+            left = count
+            async for event in events:
+                with signals.interrupting():
+                    say(format_(event))
+                if left is not None:
+                    left -= 1
+                    if left == 0:
+                        return
+
+    with anyio.move_on_after(seconds):
+        try:
+            async with anyio.create_task_group() as group:
+                if (pipe := _output_pipe()) is not None:
+                    group.start_soon(_wait_until_reader_goes, pipe, group.cancel_scope)
+                await print_events()
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+    return 0
+
+
+def _output_pipe() -> int | None:
+    """The descriptor of standard output, if it is a pipe and would tell."""
+    try:
+        number = sys.stdout.fileno()
+    except OSError:  # it is no file at all
+        return None
+    # On Windows a pipe doesn't tell: there it is noticed at the next line.
+    is_pipe = sys.platform != "win32" and stat.S_ISFIFO(os.fstat(number).st_mode)
+    return number if is_pipe else None
+
+
+async def _wait_until_reader_goes(pipe: int, scope: anyio.CancelScope) -> None:
+    await anyio.wait_readable(pipe)
+    scope.cancel()
