@@ -43,9 +43,8 @@ import socket
 import sys
 import threading
 from contextlib import ExitStack, closing
-from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .._backend import Sink
 from .._errors import BackendError, BackendUnavailableError
@@ -59,6 +58,9 @@ from ._netlink import (
     announces_tunnel,
     naming,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER: Final = "miredo"
 
@@ -270,6 +272,8 @@ def _check_uid(uid: int) -> int:
 
 
 def _check_cgroup(cgroup: str | os.PathLike[str]) -> Path:
+    from pathlib import Path  # 3 ms, and few have one
+
     try:
         path = Path(cgroup).absolute()
     except TypeError:

@@ -19,12 +19,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from .._backend import Sink
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
-from ._notifying_thread import NotifyingThread
+
+if TYPE_CHECKING:
+    from ._notifying_thread import NotifyingThread
 
 T = TypeVar("T")
 E = TypeVar("E", bound=TeredoError)
@@ -104,6 +106,9 @@ class SimulatedBackend:
             if error is not None:
                 raise error
             if self._thread is None:
+                # it brings logging with it, 5 ms that a mere question does not need
+                from ._notifying_thread import NotifyingThread
+
                 self._thread = NotifyingThread(self._restart_every, self._restart)
             self._thread.run(register)
         return subscription
