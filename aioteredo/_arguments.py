@@ -14,20 +14,20 @@ from functools import partial
 from typing import Any, Final
 
 _Formatter: Final = partial(
-    argparse.RawDescriptionHelpFormatter, width=80, max_help_position=22
+    argparse.RawDescriptionHelpFormatter, width=79, max_help_position=22
 )
 
 _MAIN: Final = """\
-exit status: 0; 1 if a backend is unavailable or fails; 2 for wrong usage; 3 from
-"port" if there is none; 130 after Ctrl-C, 143 after SIGTERM
+exit status: 0; 1 if a backend is unavailable or fails; 2 for wrong usage; 3
+from "port" if there is none; 130 after Ctrl-C; 143 after SIGTERM
 
 example: aioteredo watch --initial
 """
 
 _WATCH: Final = """\
-A line says when, and what changed. With --json it is an object: time (RFC 3339),
-port (null: none), notification_type (a name, or a number that this version does
-not know), missed (events dropped just before this one), monotonic_ns.
+A line says when, and what changed. With --json it is an object: time (RFC
+3339), port (or null), notification_type (a name, or a number that this version
+does not know), missed (events dropped just before this one), monotonic_ns.
 
 example: aioteredo watch --initial --json | jq --unbuffered .port
 """
@@ -149,7 +149,7 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--json", action="store_true", help="print JSON, an object a line")
 
 
 def _positive(text: str) -> int:

@@ -57,8 +57,10 @@ def _backends(arguments: argparse.Namespace) -> int:
         return 0
     width = max(len(backend.name) for backend in listed)
     for name, default, available, reason in listed:
-        text = "available" if available else f"not available: {reason}"
-        _output.say(f"{name:{width}}  {'(default) ' if default else ''}{text}")
+        text = "available" if available else "not available"
+        text += " (default)" if default else ""
+        text += "" if available else f": {' '.join(str(reason).split())}"
+        _output.say(f"{name:{width}}  {text}")
     return 0
 
 

@@ -176,11 +176,17 @@ else:
         _signal_group(process, signal.SIGTERM)
         with anyio.move_on_after(GRACE):
             await process.wait()
-            while _signal_group(process, 0):  # noqa: ASYNC110 - others are left in it,
-                await anyio.sleep(_POLL)  # and nothing tells when they have ended
+            while _others_are_left(process):  # noqa: ASYNC110 - and nothing tells when
+                await anyio.sleep(_POLL)  # they have ended
             return
         _signal_group(process, signal.SIGKILL)
         await process.wait()
+
+    def _others_are_left(process: Process) -> bool:
+        # Those that we inherit are ours to reap: the first process of a container does.
+        with suppress(ChildProcessError):
+            os.waitpid(-process.pid, os.WNOHANG)
+        return _signal_group(process, 0)
 
     def _signal_group(process: Process, number: int) -> bool:
         try:

@@ -15,7 +15,7 @@ import anyio
 
 from ._backend import BackendLike
 from ._events import PortEvent
-from ._output import say
+from ._output import discard, say
 from ._signals import Signals
 from ._watch import watch_teredo_port
 
@@ -42,8 +42,13 @@ async def watch(
         ) as events:
             left = count
             async for event in events:
-                with signals.interrupting():
-                    say(format_(event))
+                line = format_(event)
+                try:
+                    with signals.interrupting():
+                        say(line)
+                except KeyboardInterrupt:
+                    discard()
+                    raise
                 if left is not None:
                     left -= 1
                     if left == 0:

@@ -14,11 +14,13 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from aioteredo import _registration
 
+from .command import Running, Runs, scripted
 from .native import StandIn, load_stand_in
 from .requirements import require
 
@@ -109,6 +111,20 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
     live = _stand_in.live
     _stand_in.reset()
     assert live == 0, "registrations left behind"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """A command whose Teredo client is told what to do by the test."""
+    with scripted(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def runs() -> Iterator[Runs]:
+    """A command for ``exec`` that runs until it is told to end."""
+    with Runs() as runs:
+        yield runs
 
 
 @pytest.fixture(autouse=True)

@@ -1,109 +1,359 @@
-"""The command line, as a real process."""
+"""The command line, as real processes; ``exec`` has a module of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import json
+import os
 import runpy
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, BinaryIO
 
+import anyio
 import pytest
 
 import aioteredo
-from aioteredo import BackendError, SimulatedBackend, use_backend
+from aioteredo import (
+    BackendError,
+    PortEvent,
+    SimulatedBackend,
+    _lines,
+    _signals,
+    use_backend,
+)
 from aioteredo._cli import main
 
+from .command import Running, command, environment, run, write_package
+
 MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
+COMMANDS = ["watch", "port", "exec", "backends"]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of it")
 
 
-def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aioteredo", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        **options,
-    )
+# help, and usage
 
 
-def test_watch_json() -> None:
-    """``watch --json`` prints an object per event, on a line of its own."""
-    result = run("watch", "--backend", "simulated", "--count", "2", "--json")
+@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+def test_help_fits_a_screen(arguments: list[str]) -> None:
+    """Each help page is at most 80 columns by 24 lines, and has an example."""
+    result = run(*arguments, "--help")
+    lines = result.stdout.splitlines()
     assert (result.returncode, result.stderr) == (0, "")
-    first, second = map(json.loads, result.stdout.splitlines())
-    assert first["port"] != second["port"]
-    assert {*first} == {"time", "port", "notification_type", "missed", "monotonic_ns"}
-    assert first["notification_type"] == "PARAMETER"
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "example: aioteredo" in result.stdout
 
 
-def test_no_backend() -> None:
-    """An unavailable backend is one clear line, and exit 1."""
-    result = run("port", "--backend", "no-such-backend")
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("aioteredo: backend='no-such-backend'")
-    assert result.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("count", ["0", "-1", "x"])
-def test_bad_count(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "COMMAND"),
+        (["watch", "--count=0"], "--count: invalid number of 1 or more"),
+        (["watch", "--count=x"], "--count: invalid number of 1 or more"),
+        (["watch", "--max-buffer-size=-1"], "--max-buffer-size: invalid number of 1"),
+        (["watch", f"--max-buffer-size={2**63}"], "--max-buffer-size: invalid number"),
+        (["watch", "--timeout=nan"], "--timeout: invalid number of seconds"),
+        (["watch", "--timeout=-1"], "--timeout: invalid number of seconds"),
+        (["watch", "--timeout=inf"], "--timeout: invalid number of seconds"),
+        (["watch", "--timeout=x"], "--timeout: invalid number of seconds"),
+        (["watch", "--init"], "--init"),
+        (["port", "--initial"], "--initial"),
+        (["exec"], "CMD is missing"),
+        (["exec", "--initial", "--"], "CMD is missing"),
+        (["exec", "--on-busy=wait", "--", "true"], "--on-busy: invalid choice: 'wait'"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A bad argument is named, and exits with 2."""
     with pytest.raises(SystemExit) as raised:
-        main(["watch", f"--count={count}"])
+        main(arguments)
     assert raised.value.code == 2
-    assert "argument --count" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert named in captured.err
 
 
-@pytest.mark.parametrize("seconds", ["nan", "-1", "inf", "x"])
-def test_bad_timeout(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A time that nobody can wait is named, and exits with 2."""
-    with pytest.raises(SystemExit) as raised:
-        main(["watch", f"--timeout={seconds}"])
-    assert raised.value.code == 2
-    assert "argument --timeout: invalid number of seconds" in capsys.readouterr().err
+def test_wrong_usage_of_the_executable() -> None:
+    """So it is for the real one."""
+    result = run("watch", "--count", "0")
+    assert (result.returncode, result.stdout) == (2, "")
+
+
+def test_as_a_module() -> None:
+    """``python -m aioteredo`` is the command, and calls itself so."""
+    result = subprocess.run(
+        [sys.executable, "-m", "aioteredo", "port", "--backend", "no-such-backend"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(b"aioteredo: ")
+
+
+def test_as_a_module_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exit status is that of the command."""
+    monkeypatch.setattr(sys, "argv", ["aioteredo", "port"])
+    with use_backend(SimulatedBackend()), pytest.raises(SystemExit) as raised:
+        runpy.run_path(MODULE, run_name="__main__")
+    assert raised.value.code == 3
+
+
+def test_as_a_module_imported() -> None:
+    """Importing that module runs nothing."""
+    runpy.run_path(MODULE, run_name="aioteredo.__main__")
+
+
+# port
 
 
 def test_port(capsys: pytest.CaptureFixture[str]) -> None:
-    """``port`` prints the port; without one it prints nothing and says 3."""
+    """``port`` prints the port, as a number or as an object."""
     with use_backend(SimulatedBackend(4321)):
         assert main(["port"]) == 0
-    assert capsys.readouterr().out == "4321\n"
+        assert capsys.readouterr().out == "4321\n"
+        assert main(["port", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"port": 4321}
+
+
+@pytest.mark.parametrize("arguments", [["port"], ["port", "--json"]])
+def test_no_port(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a port it prints nothing, and says 3."""
     with use_backend(SimulatedBackend()):
-        assert main(["port"]) == 3
-    assert capsys.readouterr().out == ""
+        assert main(arguments) == 3
+    assert capsys.readouterr() == ("", "")
 
 
-def test_watch_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """``watch`` ends after its count, or its time."""
+@pytest.fixture
+def answering(tmp_path: Path) -> dict[str, str]:
+    """An environment with the backends ``none``, ``refused`` and others of one package."""
+    source = """
+import sys
+from aioteredo import BackendError, BackendUnavailableError, SimulatedBackend
+
+class Refused(SimulatedBackend):
+    def get_port(self):
+        raise BackendUnavailableError("netlink is\\nrefused")
+
+class Failing(SimulatedBackend):
+    def get_port(self):
+        raise BackendError("GetTeredoPort", 31)
+
+class Buggy(SimulatedBackend):
+    def get_port(self):
+        return self.nothing
+
+def exiting():
+    sys.exit("not today \\u2192")
+"""
+    points = [
+        "none = answering:SimulatedBackend",
+        "refused = answering:Refused",
+        "failing = answering:Failing",
+        "buggy = answering:Buggy",
+        "exiting = answering:exiting",
+        "broken = no_such_module:Backend",
+    ]
+    write_package(tmp_path, "answering", source, "\n".join(points))
+    return environment(tmp_path)
+
+
+def test_no_port_of_the_executable(answering: dict[str, str]) -> None:
+    """So it is for the real one."""
+    result = run("port", "--backend", "none", "--json", env=answering)
+    assert (result.returncode, result.stdout, result.stderr) == (3, "", "")
+
+
+@pytest.mark.parametrize("arguments", [["port"], ["watch"], ["exec", "--", "true"]])
+@pytest.mark.parametrize("backend", ["no-such-backend", "broken"])
+def test_unavailable(arguments: list[str], backend: str, answering: dict[str, str]) -> None:
+    """An unavailable backend is one clear line, and exit 1."""
+    result = run(*arguments, env=answering | {"AIOTEREDO_BACKEND": backend})
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"aioteredo: AIOTEREDO_BACKEND={backend!r}: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_unavailable_in_several_lines(answering: dict[str, str]) -> None:
+    """A reason of several lines is one."""
+    result = run("port", "--backend", "refused", env=answering)
+    assert result.stderr == "aioteredo: netlink is refused\n"
+
+
+def test_nothing_heavy_is_imported() -> None:
+    """``port`` and ``backends`` need no event loop, and don't load one."""
+    code = """
+import sys
+from aioteredo._cli import main
+main([{}])
+print(*sys.modules)
+"""
+    heavy = {"anyio", "asyncio", "trio", "logging", "json", "pathlib", "shutil", "datetime"}
+    for arguments, allowed in (
+        ("'port', '--backend', 'simulated'", set()),
+        ("'backends'", heavy - {"anyio", "asyncio", "trio"}),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", code.format(arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=50,
+            check=True,
+        )
+        loaded = {*result.stdout.decode().splitlines()[-1].split()}
+        assert "aioteredo" in loaded
+        assert not loaded & heavy - allowed
+
+
+# backends
+
+
+def listed(answering: dict[str, str]) -> dict[str, dict[str, object]]:
+    result = run("backends", "--json", env=answering)
+    assert (result.returncode, result.stderr) == (0, "")
+    backends = [json.loads(line) for line in result.stdout.splitlines()]
+    assert all([*b] == ["name", "default", "available", "reason"] for b in backends)
+    return {backend["name"]: backend for backend in backends}
+
+
+def test_backends(answering: dict[str, str]) -> None:
+    """Each backend is listed, others' too, with the reason why it cannot be used."""
+    backends = listed(answering)
+    reasons = {name: backend["reason"] for name, backend in backends.items()}
+    assert [*backends][:3] == ["iphlpapi", "simulated", "miredo"]
+    assert reasons["simulated"] is reasons["none"] is None
+    assert reasons["refused"] == "netlink is\nrefused"
+    assert "ERROR_GEN_FAILURE" in str(reasons["failing"])
+    assert str(reasons["buggy"]).startswith("AttributeError: ")
+    assert reasons["exiting"] == "SystemExit: not today →"
+    assert "No module named 'no_such_module'" in str(reasons["broken"])
+    wrong_platform = "miredo" if sys.platform == "win32" else "iphlpapi"
+    assert f"this is {sys.platform}" in str(reasons[wrong_platform])
+    for backend in backends.values():
+        assert backend["available"] is (backend["reason"] is None)
+
+
+def test_default_backend_is_marked(answering: dict[str, str]) -> None:
+    """The default is that of the platform, or the one that the environment names."""
+    default = [name for name, b in listed(answering).items() if b["default"]]
+    assert default == (["iphlpapi"] if sys.platform == "win32" else [])
+    answering["AIOTEREDO_BACKEND"] = "refused"
+    assert [name for name, b in listed(answering).items() if b["default"]] == ["refused"]
+    answering["AIOTEREDO_BACKEND"] = "misspelt"
+    backend = listed(answering)["misspelt"]
+    assert backend["default"]
+    assert "no such backend" in str(backend["reason"])
+
+
+def test_backends_for_people(answering: dict[str, str]) -> None:
+    """A line each, and what the output's encoding lacks is escaped."""
+    variables = {"AIOTEREDO_BACKEND": "simulated", "PYTHONIOENCODING": "ascii"}
+    result = run("backends", env=answering | variables)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert "simulated  available (default)" in lines
+    assert "refused    not available: netlink is refused" in lines
+    assert "exiting    not available: SystemExit: not today \\u2192" in lines
+
+
+def test_backends_in_this_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What breaks is the reason of the backend that it is in."""
+
+    class Broken(SimulatedBackend):
+        def get_port(self) -> int | None:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr("aioteredo._backend._by_name", {"simulated": Broken()})
+    monkeypatch.setenv("AIOTEREDO_BACKEND", "misspelt")
+    assert main(["backends", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    reasons = {b["name"]: b["reason"] for b in map(json.loads, lines)}
+    assert reasons["simulated"] == "ZeroDivisionError: "
+    assert "no such backend" in reasons["misspelt"]
+
+
+def test_backend_object_as_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """A default that has no name marks none."""
     with use_backend(SimulatedBackend()):
-        assert main(["watch", "--initial", "--count", "1"]) == 0
-        assert main(["watch", "--timeout", "0.01"]) == 0
-    assert capsys.readouterr().out.endswith("no port\n")
-    with use_backend(SimulatedBackend(7)):
-        assert main(["watch", "--initial", "--count", "1"]) == 0
-    assert capsys.readouterr().out.endswith("  7\n")
+        assert main(["backends"]) == 0
+    assert "(default)" not in capsys.readouterr().out
 
 
-def test_backend_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    """A backend that fails is one clear line, and 1."""
-    client = SimulatedBackend()
-    client.fail_next_subscribe(BackendError("NotifyTeredoPortChange", 8))
-    with use_backend(client):
-        assert main(["watch"]) == 1
-    assert "ERROR_NOT_ENOUGH_MEMORY" in capsys.readouterr().err
+@pytest.mark.skipif(sys.platform != "linux", reason="Miredo is Linux'")
+def test_user_miredo_is_absent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the user ``miredo``, that is the reason."""
+    monkeypatch.setattr("aioteredo.backends.miredo.USER", "no-such-user")
+    monkeypatch.setattr("aioteredo._backend._by_name", {})
+    assert main(["backends"]) == 0
+    assert "miredo     not available: there is no user 'no-such-user'" in (
+        capsys.readouterr().out
+    )
 
 
-def test_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is 130."""
-    monkeypatch.setattr("aioteredo._cli.resolve", interrupt)
-    assert main(["port"]) == 130
+# watch
 
 
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def test_watch_for_people(running: Running) -> None:
+    """A line per event: time, and what changed."""
+    running.start("watch", "--initial", env={"PYTHONIOENCODING": "utf-8"})
+    running.change(51234)
+    running.change(60123)
+    running.change(None)
+    running.change(60123)
+    whole = [running.line() for _ in range(5)]
+    assert [line.split("  ")[1] for line in whole] == [
+        "no port",
+        "no port → 51234",
+        "51234 → 60123",
+        "60123 → no port",
+        "no port → 60123",
+    ]
+    when = datetime.strptime(whole[0].split("  ")[0], "%Y-%m-%d %H:%M:%S").astimezone()
+    assert abs(datetime.now(UTC) - when) < timedelta(hours=1)
+
+
+def test_arrow_in_an_encoding_without_one(running: Running) -> None:
+    """An output that cannot say ``→`` says ``->``."""
+    running.start("watch", "--count=2", env={"PYTHONIOENCODING": "ascii"})
+    running.change(1)
+    running.change(2)
+    lines = [running.line(), running.line()]
+    assert lines[1].endswith("  1 -> 2")
+    assert running.wait() == (0, "")
+
+
+def test_watch_json(running: Running) -> None:
+    """With ``--json``, an object per line: the event's fields, and when it was."""
+    running.start("watch", "--initial", "--json")
+    before = datetime.now(UTC)
+    running.change(51234)
+    first, second = json.loads(running.line()), json.loads(running.line())
+    assert [*first] == ["time", *PortEvent._fields]
+    assert (first["port"], first["notification_type"]) == (None, "INITIAL")
+    assert (second["port"], second["notification_type"]) == (51234, "PARAMETER")
+    assert (first["missed"], second["missed"]) == (0, 0)
+    assert first["monotonic_ns"] < second["monotonic_ns"]
+    times = [datetime.fromisoformat(event["time"]) for event in (first, second)]
+    assert all(time.utcoffset() == timedelta(0) for time in times)
+    assert times[0] < times[1]
+    assert abs(times[1] - before) < timedelta(hours=1)
 
 
 def test_watch_until_a_count_or_a_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,35 +365,198 @@ def test_watch_until_a_count_or_a_time(capsys: pytest.CaptureFixture[str]) -> No
         assert len(capsys.readouterr().out.splitlines()) > 1
 
 
-def test_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``python -m aioteredo`` is the command."""
-    monkeypatch.setattr(sys, "argv", ["aioteredo", "--help"])
-    with pytest.raises(SystemExit) as raised:
-        runpy.run_path(MODULE, run_name="__main__")
-    assert raised.value.code == 0
+def test_missed_events_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a slow output has missed is said."""
+    client = SimulatedBackend(1)
+
+    class Out(io.StringIO):
+        encoding = "utf-8"
+
+        def write(self, text: str) -> int:
+            if client.get_port() == 1:
+                client.burst(range(2, 101))
+            return super().write(text)
+
+    with use_backend(client), pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(sys, "stdout", Out())
+        assert main(["watch", "--initial", "--count=2", "--max-buffer-size=1"]) == 0
+        second = sys.stdout.getvalue().splitlines()[1]
+    assert second.endswith("  1 → 100 (98 missed)")
 
 
-def test_as_a_module_imported() -> None:
-    """Importing that module runs nothing."""
-    runpy.run_path(MODULE, run_name="aioteredo.__main__")
+def test_backend_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    """A backend that fails is one clear line, and 1."""
+    client = SimulatedBackend()
+    client.fail_next_subscribe(BackendError("NotifyTeredoPortChange", 8))
+    with use_backend(client):
+        assert main(["watch"]) == 1
+    assert "ERROR_NOT_ENOUGH_MEMORY" in capsys.readouterr().err
 
 
-def test_broken_pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """After a broken pipe the exit's own flush has somewhere to write to."""
+def test_backend_fails_later(running: Running) -> None:
+    """So is one that fails while it is watched."""
+    running.start("watch")
+    running.tell("fail", 31)
+    status, error = running.wait()
+    assert status == 1
+    assert error.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
+    assert error.count("\n") == 1
 
-    def broken(*_: object) -> None:
-        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("aioteredo._cli.resolve", broken)
-    with (tmp_path / "out").open("w") as out:
-        monkeypatch.setattr(sys, "stdout", out)
+# signals
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_stopped_while_watching(running: Running, name: str) -> None:
+    """A signal ends it at once and without a word; the status says which."""
+    number = signal.Signals[name]
+    running.start("watch", "--initial")
+    assert running.line()
+    running.post("signal", number.value)
+    assert running.wait() == (128 + number, "")
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_stopped_from_outside(running: Running, name: str) -> None:
+    """The signal of another process does the same."""
+    number = signal.Signals[name]
+    running.start("watch")
+    running.process.send_signal(number)
+    assert running.wait() == (128 + number, "")
+
+
+def test_interrupted_before_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C is 130 for what needs no event loop as well."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aioteredo._cli.resolve", interrupt)
+    assert main(["port"]) == 130
+
+
+@contextlib.contextmanager
+def stop_when(ready: Callable[[], bool], number: int) -> Iterator[None]:
+    """Signal this process once it is *ready*, from another thread."""
+
+    def stop() -> None:
+        while not ready():
+            time.sleep(0.001)
+        if sys.platform == "win32":
+            signal.raise_signal(number)
+        else:
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_stopped_in_this_process() -> None:
+    """Afterwards the handlers are those of before; what is ignored stays so meanwhile."""
+    client = SimulatedBackend()
+    ignored = _signals.SIGNALS[-1]
+    handler = signal.signal(ignored, signal.SIG_IGN)
+    before = [signal.getsignal(number) for number in _signals.SIGNALS]
+    seen = []
+
+    def ready() -> bool:
+        seen.append(signal.getsignal(ignored))
+        return client.subscriber_count > 0
+
+    try:
+        with use_backend(client), stop_when(ready, signal.SIGTERM):
+            assert main(["watch"]) == 143
+        assert [signal.getsignal(number) for number in _signals.SIGNALS] == before
+        assert {*seen} == {signal.SIG_IGN}
+    finally:
+        signal.signal(ignored, handler)
+
+
+def test_other_interrupts_come_out() -> None:
+    """A KeyboardInterrupt that no signal of ours has caused is not swallowed."""
+
+    async def interrupt() -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(_signals.Signals().run, interrupt)
+
+
+# standard output and error
+
+
+@contextlib.contextmanager
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
+    """Have a pipe for standard output, whose reading end this is."""
+    reading, writing = os.pipe()
+    with open(reading, "rb", 0) as reader, open(writing, "w") as writer:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", writer)
+            yield reader
+
+
+def unread(pipe: IO[bytes]) -> int:
+    import fcntl
+    import termios
+
+    number = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return int.from_bytes(number, sys.byteorder)
+
+
+@posix
+def test_stalled_reader_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written is dropped: the exit's flush would wait for it again."""
+    client = SimulatedBackend()
+
+    def full() -> bool:
+        if client.subscriber_count and client.get_port() is None:
+            client.burst(range(1, 2000))
+        return unread(reader) > 60_000  # of 65,536, and more is being written
+
+    arguments = ["watch", "--json", "--max-buffer-size=2000"]
+    with pipe(monkeypatch) as reader, use_backend(client):
+        with stop_when(full, signal.SIGINT):
+            assert main(arguments) == 130
+        sys.stdout.flush()
+
+
+@posix
+def test_reader_goes_away_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any change, it ends when the reader goes."""
+
+    def read_and_go() -> None:
+        reader.read(1)
+        reader.close()
+
+    with pipe(monkeypatch) as reader, use_backend(SimulatedBackend(5)):
+        thread = threading.Thread(target=read_and_go)
+        thread.start()
+        assert main(["watch", "--initial"]) == 0
+        thread.join()
+
+
+def test_port_without_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error, and the exit has nothing to say of it either."""
+    with pipe(monkeypatch) as reader, use_backend(SimulatedBackend(5)):
+        reader.close()
         assert main(["port"]) == 0
-        out.write("lost")
-    assert (tmp_path / "out").read_text() == ""
+        sys.stdout.write("lost")
+        sys.stdout.flush()
 
 
-def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An OSError that is about something else comes out."""
+def test_missing_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process was started without is there, and goes nowhere."""
+    monkeypatch.setattr(sys, "stdout", None)
+    with use_backend(SimulatedBackend(5)):
+        assert main(["port"]) == 0
+    sys.stdout.close()
+
+
+def test_other_errors_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OSError that is about something else is not hidden."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -153,18 +566,162 @@ def test_other_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["port"])
 
 
-def test_reader_goes_away() -> None:
-    """A reader that has seen enough ends the command without a word."""
-    command = [sys.executable, "-m", "aioteredo", "watch", "--backend", "simulated"]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=None,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+@posix
+def test_reader_goes_away(running: Running) -> None:
+    """A pipe's reader that has seen enough ends the command at once, without a word."""
+    running.start("watch", "--initial")
+    assert running.line()
+    running.process.stdout.close()
+    assert running.wait() == (0, "")
+
+
+def test_reader_is_gone_at_the_next_line(running: Running) -> None:
+    """Where a pipe does not tell, the next line does."""
+    running.start("watch", "--initial", "--json")
+    assert running.line()
+    running.process.stdout.close()
+    running.post("change", 1, 1)
+    assert running.wait() == (0, "")
+
+
+@posix
+def test_stalled_reader(running: Running) -> None:
+    """A signal ends it also while it waits for the reader of a full pipe."""
+    running.start("watch", "--json", "--max-buffer-size=2000")
+    running.change(1, 2000)
+    while unread(running.process.stdout) < 60_000:  # of 65,536
+        time.sleep(0.001)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.wait() == (143, "")
+
+
+@posix
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
+def test_without_a_standard_stream(redirection: str) -> None:
+    """Started without stdout or stderr, it writes to neither."""
+    result = subprocess.run(
+        f'"{sys.executable}" -X dev -m aioteredo port {redirection}',
+        shell=True,
+        env=environment(AIOTEREDO_BACKEND="no-such-backend"),
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.startswith(b"aioteredo: ") is ("2>&-" not in redirection)
+
+
+def test_output_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a program of another's, what stands for stdout is written to."""
+    with use_backend(SimulatedBackend(7)):
+        assert main(["watch", "--initial", "--count", "1"]) == 0
+    assert capsys.readouterr().out.endswith("  7\n")
+
+
+def test_full_disk() -> None:
+    """Another failure to write is not hidden."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "aioteredo", "port", "--backend", "simulated"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=50,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert b"No space left on device" in result.stderr
+
+
+# colour
+
+
+def on_a_terminal(*arguments: str, **variables: str) -> str:
+    """What the command writes to a terminal."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            command("watch", "--backend=simulated", "--initial", "--count=1", *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env=environment(**variables),
+        )
+        os.close(theirs)
+        text = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while chunk := os.read(ours, 1000):
+                text += chunk
+        _, error = process.communicate(timeout=50)
+        assert (process.returncode, error) == (0, b"")
+    finally:
+        os.close(ours)
+    return text.decode()
+
+
+class Terminal(io.TextIOWrapper):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(io.BytesIO(), encoding)
+
+    def isatty(self) -> bool:
+        return True
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR", None])
+def test_lines(
+    encoding: str, variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line is what its stream can show."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    if variable is not None:
+        monkeypatch.setenv(variable, "1")
+    line = _lines.text_for(Terminal(encoding))
+    line(PortEvent(5))
+    text = line(PortEvent(None, missed=2))
+    assert ("→" in text) is (encoding == "utf-8")
+    assert ("->" in text) is (encoding != "utf-8")
+    assert ("\033[33mno port\033[0m" in text) is (variable != "NO_COLOR")
+    assert ("\033[33m (2 missed)\033[0m" in text) is (variable != "NO_COLOR")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+    ],
+)
+def test_colour_on_a_terminal(variables: dict[str, str], coloured: bool) -> None:
+    """A terminal gets colours, unless the environment says no."""
+    assert ("\033[" in on_a_terminal(**variables)) is coloured
+
+
+@posix
+def test_no_colour_in_json() -> None:
+    """What is for programs has none."""
+    json.loads(on_a_terminal("--json", FORCE_COLOR="1"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": ""}, False)],
+)
+def test_colour_in_a_pipe(variables: dict[str, str], coloured: bool) -> None:
+    """A pipe gets none, unless it is forced."""
+    result = run(
+        "watch",
+        *("--backend=simulated", "--initial", "--count=1"),
+        env=environment(**variables),
+    )
+    assert ("\033[" in result.stdout) is coloured

@@ -1,0 +1,252 @@
+"""The installed command in a process of its own, and a Teredo client that is scripted.
+
+The client is a backend of another package, ``scripted``: found by its entry point on
+PYTHONPATH, told what to do by the test over a socket. What it does is done by a
+SimulatedBackend in the process of the command. It can also signal that process, on a
+thread that is not the main one, as a console's Ctrl-C comes on Windows.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+CLIENT = '''
+"""A simulated Teredo client that a socket tells what to do, a line each."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+from aioteredo import BackendError, SimulatedBackend
+
+
+class ScriptedClient(SimulatedBackend):
+    def __init__(self):
+        super().__init__()
+        port = int(os.environ["SCRIPTED_CLIENT"])
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._subscribed = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def subscribe(self, sink, *, initial):
+        subscription = super().subscribe(sink, initial=initial)
+        self._subscribed.set()
+        return subscription
+
+    def _listen(self):
+        with self._socket, self._socket.makefile("rw", encoding="ascii") as lines:
+            for line in lines:
+                command, *arguments = line.split()
+                getattr(self, "do_" + command)(*map(int, arguments))
+                print("done", file=lines, flush=True)
+
+    def do_wait(self):
+        self._subscribed.wait()
+
+    def do_change(self, first, last):  # 0: no port
+        self.burst(port or None for port in range(first, last + 1))
+
+    def do_fail(self, code):
+        self.fail(BackendError("GetTeredoPort", code))
+
+    def do_signal(self, number):
+        if sys.platform == "win32":
+            signal.raise_signal(number)
+        else:  # raised, it would be this thread's and not the process's
+            os.kill(os.getpid(), number)
+'''
+
+
+def write_package(directory: Path, name: str, source: str, entry_points: str) -> None:
+    """Install a package of one module in *directory*, which goes to PYTHONPATH."""
+    (directory / f"{name}.py").write_text(source, "utf-8")
+    info = directory / f"{name}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[aioteredo.backends]\n{entry_points}\n")
+
+
+def environment(directory: Path | None = None, **variables: str) -> dict[str, str]:
+    """This process's, without what would change colours or backends."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NO_COLOR", "FORCE_COLOR", "AIOTEREDO_BACKEND", "TERM")
+    }
+    if directory is not None:
+        paths = (str(directory), kept.get("PYTHONPATH", ""))
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    return kept | {"TERM": "xterm"} | variables
+
+
+def command(*arguments: str) -> list[str]:
+    """The script that pip installs, or, where there is none, what it calls."""
+    suffix = ".exe" if sys.platform == "win32" else ""
+    script = Path(sys.executable).with_name(f"aioteredo{suffix}")
+    if script.exists():
+        return [str(script), *arguments]
+    return [sys.executable, "-m", "aioteredo", *arguments]
+
+
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    options = {"env": environment(), "encoding": "utf-8"} | options
+    return subprocess.run(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=50,
+        check=False,
+        **options,
+    )
+
+
+class Running:
+    """A command that runs, and its Teredo client, which runs there as well."""
+
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stack = ExitStack()
+
+    def start(self, *arguments: str, **options: Any) -> Self:
+        """Start it; return when it is watching."""
+        listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.settimeout(50)
+        number = str(listener.getsockname()[1])
+        name, *rest = arguments
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        self.process = subprocess.Popen(
+            command(name, "--backend", "scripted", *rest),
+            stdin=subprocess.DEVNULL,
+            env=environment(self._directory, SCRIPTED_CLIENT=number, CMD=CMD)
+            | options.pop("env", {}),
+            **options,
+        )
+        self._stack.callback(self._end)
+        self._socket = self._stack.enter_context(listener.accept()[0])
+        self._socket.settimeout(50)
+        self._lines = self._stack.enter_context(self._socket.makefile("rw"))
+        self.tell("wait")
+        return self
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def post(self, *words: object) -> None:
+        """Tell the client, and don't wait for it."""
+        print(*words, file=self._lines, flush=True)
+
+    def tell(self, *words: object) -> None:
+        """Tell the client; return when it has done so."""
+        self.post(*words)
+        assert self._lines.readline() == "done\n"
+
+    def change(self, first: int | None, last: int | None = None) -> None:
+        """Change the port, also to each one up to *last*."""
+        self.tell("change", first or 0, last or first or 0)
+
+    def line(self) -> str:
+        """The next line of its standard output."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode("utf-8").rstrip("\r\n")
+
+    def wait(self) -> tuple[int, str]:
+        """Its exit status, and what it wrote to standard error."""
+        assert self.process.stderr is not None
+        error = self.process.stderr.read().decode("utf-8").replace("\r\n", "\n")
+        return self.process.wait(50), error
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+CMD = """
+import os, signal, socket, subprocess, sys
+number, *how = sys.argv[1:]
+if "stubborn" in how:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with socket.create_connection(("127.0.0.1", int(number))) as connection:
+    if "parent" in how:
+        how.remove("parent")
+        subprocess.Popen([sys.executable, "-ISc", os.environ["CMD"], number, *how])
+    said = [how[-1], *map(os.environ.get, ("TEREDO_PORT", "TEREDO_PREVIOUS_PORT"))]
+    connection.sendall(repr((os.getpid(), said)).encode() + b"\\n")
+    sys.exit(int(connection.recv(10)))
+"""
+
+
+class Run:
+    """A run of CMD, which goes on until it is told its exit status."""
+
+    def __init__(self, connection: socket.socket, line: str) -> None:
+        self._connection = connection
+        self.pid, (self.argument, self.port, self.previous) = ast.literal_eval(line)
+
+    def finish(self, status: int = 0) -> None:
+        """Have it exit."""
+        self._connection.sendall(str(status).encode())
+
+    def wait_until_gone(self) -> None:
+        """Wait until it has ended, by another's doing."""
+        with suppress(ConnectionError):  # that is how Windows says it
+            assert self._connection.recv(1) == b""
+
+
+class Runs:
+    """A CMD for ``exec``, and its runs in the order in which they begin."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._listener = self._stack.enter_context(
+            socket.create_server(("127.0.0.1", 0), backlog=100)
+        )
+        self._listener.settimeout(50)
+        number = str(self._listener.getsockname()[1])
+        self.cmd = [sys.executable, "-ISc", CMD, number]
+
+    def next(self) -> Run:
+        """Wait for the next run that has not been ended already."""
+        while True:
+            connection = self._stack.enter_context(self._listener.accept()[0])
+            connection.settimeout(50)
+            with suppress(ConnectionError), connection.makefile() as lines:
+                if line := lines.readline():
+                    return Run(connection, line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+@contextmanager
+def scripted(directory: Path) -> Iterator[Running]:
+    """A command under the scripted client, to be started."""
+    write_package(
+        directory,
+        "scripted_client",
+        CLIENT,
+        "scripted = scripted_client:ScriptedClient",
+    )
+    running = Running(directory)
+    try:
+        yield running
+    finally:
+        running.close()

@@ -1,0 +1,434 @@
+"""``aioteredo exec``: a command on each change, as real processes."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from aioteredo import BackendError, SimulatedBackend, _exec, use_backend
+from aioteredo._cli import main
+from aioteredo._exec import follow
+
+from .command import CMD, Running, Runs
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+every_loop = pytest.mark.every_loop
+STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
+
+
+def test_fills_in_the_port(running: Running, runs: Runs) -> None:
+    """The port goes into the arguments and the environment, that of the run before too."""
+    running.start("exec", "--", *runs.cmd, "{ {port} } {port}{}")
+    running.change(51234)
+    run = runs.next()
+    assert (run.argument, run.port, run.previous) == (
+        "{ 51234 } 51234{}",
+        "51234",
+        "",
+    )
+    run.finish()
+    running.change(60123)
+    run = runs.next()
+    assert (run.argument, run.port, run.previous) == (
+        "{ 60123 } 60123{}",
+        "60123",
+        "51234",
+    )
+
+
+def test_begins_with_the_port_as_it_is(running: Running, runs: Runs) -> None:
+    """With ``--initial`` CMD runs before anything has changed."""
+    running.start("exec", "--initial", "--no-port", "none", "--", *runs.cmd, "{port}")
+    assert runs.next().argument == "none"
+
+
+@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+def test_no_port(running: Running, runs: Runs, on_busy: str) -> None:
+    """Without ``--no-port``, nothing runs while there is no port."""
+    running.start("exec", "--initial", "--on-busy", on_busy, "--", *runs.cmd, "{port}")
+    running.change(1)
+    runs.next().finish()
+    running.change(None)
+    running.change(2)
+    run = runs.next()
+    assert (run.port, run.previous) == ("2", "1")
+
+
+@pytest.mark.parametrize("text", ["none", ""])
+def test_no_port_text(running: Running, runs: Runs, text: str) -> None:
+    """With ``--no-port``, its text stands for the port, also as the one before."""
+    running.start("exec", f"--no-port={text}", "--", *runs.cmd, "<{port}>")
+    running.change(None)
+    run = runs.next()
+    assert (run.argument, run.port, run.previous) == (f"<{text}>", text, "")
+    run.finish()
+    running.change(7)
+    run = runs.next()
+    assert (run.port, run.previous) == ("7", text)
+
+
+def test_restart_ends_what_runs_for_a_port_that_is_gone(
+    running: Running, runs: Runs
+) -> None:
+    """``--on-busy restart`` ends CMD when there is no port any more."""
+    running.start("exec", "--on-busy", "restart", "--", *runs.cmd, "{port}")
+    running.change(1)
+    run = runs.next()
+    running.change(None)
+    run.wait_until_gone()
+
+
+def test_queue_runs_for_each(running: Running, runs: Runs) -> None:
+    """``queue`` runs one after the other, for each change, in order."""
+    running.start("exec", "--on-busy", "queue", "--", *runs.cmd, "{port}")
+    running.change(1)
+    first = runs.next()
+    running.change(2, 20)
+    first.finish()
+    for port in range(2, 21):
+        run = runs.next()
+        assert (run.port, run.previous) == (str(port), str(port - 1))
+        run.finish()
+
+
+def test_drop_under_a_thousand_rapid_changes(running: Running, runs: Runs) -> None:
+    """``drop`` lets CMD finish, and then runs it once, for the newest."""
+    running.start("exec", "--on-busy", "drop", "--", *runs.cmd, "{port}")
+    running.change(1)
+    first = runs.next()
+    running.change(2, 1000)
+    first.finish()
+    run = runs.next()
+    assert (run.port, run.previous) == ("1000", "1")
+    run.finish()
+    running.change(2000)  # and no other run before this one
+    assert runs.next().port == "2000"
+
+
+def test_restart_under_a_thousand_rapid_changes(running: Running, runs: Runs) -> None:
+    """``restart`` ends CMD, and what runs in the end is for the newest."""
+    running.start("exec", "--on-busy", "restart", "--", *runs.cmd, "{port}")
+    running.change(1)
+    first = runs.next()
+    running.change(2, 1000)
+    first.wait_until_gone()
+    ports = [1]
+    while ports[-1] != 1000:
+        run = runs.next()
+        ports.append(int(run.port))
+    assert ports == sorted(set(ports))
+    running.change(2000)
+    run.wait_until_gone()
+    assert runs.next().port == "2000"
+
+
+@posix
+@pytest.mark.parametrize("last", [1000, 3000])
+def test_queue_under_thousands_of_rapid_changes(
+    running: Running, tmp_path: Path, last: int
+) -> None:
+    """``queue`` runs for the newest 1,024 that waited, and says how many are lost."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    cmd = f"[ $TEREDO_PORT != 1 ] || {{ echo 1; read x <{fifo}; exit; }}; echo {{port}}"
+    running.start("exec", "--on-busy", "queue", "--", "sh", "-c", cmd)
+    running.change(1)
+    assert running.line() == "1"
+    running.change(2, last)
+    fifo.write_text("go on\n")
+    for port in range(max(2, last - 1023), last + 1):
+        assert running.line() == str(port)
+    running.process.send_signal(signal.SIGTERM)
+    dropped = last - 1 - 1024
+    lost = f"aioteredo: {dropped} changes dropped: more than 1024 waited\n"
+    assert running.wait() == (143, lost if dropped > 0 else "")
+
+
+def test_failing_is_reported(running: Running, runs: Runs) -> None:
+    """CMD failing is one line, and the next change is followed."""
+    running.start("exec", "--", *runs.cmd, "{port}")
+    running.change(1)
+    runs.next().finish(3)
+    running.change(2)
+    runs.next()
+    running.tell("signal", signal.SIGINT)
+    assert running.wait() == (130, f"aioteredo: {sys.executable!r} failed: exit status 3\n")
+
+
+def test_fail_fast(running: Running, runs: Runs) -> None:
+    """With ``--fail-fast``, CMD failing is the end."""
+    running.start("exec", "--fail-fast", "--", *runs.cmd, "{port}")
+    running.change(1)
+    runs.next().finish(3)
+    assert running.wait() == (1, f"aioteredo: {sys.executable!r} failed: exit status 3\n")
+
+
+@posix
+def test_killed_by_a_signal(running: Running, runs: Runs) -> None:
+    """CMD that a signal kills has failed, and the signal is named."""
+    running.start("exec", "--on-busy", "restart", "--fail-fast", "--", *runs.cmd, "{port}")
+    running.change(1)
+    os.kill(runs.next().pid, signal.SIGKILL)
+    status, error = running.wait()
+    assert (status, error.split(" failed: ")[1]) == (1, "killed by SIGKILL\n")
+
+
+def test_cannot_be_started(running: Running, runs: Runs) -> None:
+    """CMD that cannot be started has failed as well; it was no run."""
+    running.start("exec", "--", sys.executable + "{port}")
+    running.change(1)
+    running.change(None)
+    running.tell("fail", 31)
+    status, error = running.wait()
+    first, second = error.splitlines()
+    assert status == 1
+    assert first.startswith(f"aioteredo: cannot run {sys.executable + '1'!r}: ")
+    assert second.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
+
+
+@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+def test_backend_fails(running: Running, runs: Runs, on_busy: str) -> None:
+    """A backend that fails is one line, and the end, with nothing left running."""
+    running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, "{port}")
+    running.change(1)
+    run = runs.next()
+    running.tell("fail", 31)
+    if on_busy == "restart":
+        run.wait_until_gone()
+    else:
+        run.finish()
+    status, error = running.wait()
+    assert status == 1
+    assert error.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+def test_stopped_while_it_waits(running: Running, on_busy: str, stop: str) -> None:
+    """A signal ends it at once and without a word; the status says which."""
+    running.start("exec", "--on-busy", on_busy, "--", "no-such-command")
+    running.post("signal", STOPS[stop].value)
+    assert running.wait() == (128 + STOPS[stop], "")
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+def test_stopped_while_cmd_runs(
+    running: Running, runs: Runs, on_busy: str, stop: str
+) -> None:
+    """A signal ends CMD, and what CMD has started; nothing is left behind."""
+    how = [] if sys.platform == "win32" else ["parent"]
+    running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, *how, "{port}")
+    running.change(1)
+    running_ones = [runs.next() for _ in range(1 + len(how))]
+    running.post("signal", STOPS[stop].value)
+    for run in running_ones:
+        run.wait_until_gone()
+    assert running.wait() == (128 + STOPS[stop], "")
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_stopped_from_outside(running: Running, runs: Runs, name: str) -> None:
+    """The signal of another process does the same."""
+    number = signal.Signals[name]
+    running.start("exec", "--", *runs.cmd, "parent", "{port}")
+    running.change(1)
+    running_ones = [runs.next(), runs.next()]
+    running.process.send_signal(number)
+    for run in running_ones:
+        run.wait_until_gone()
+    assert running.wait() == (128 + number, "")
+
+
+@posix
+def test_ignored_signal_stays_ignored(running: Running, runs: Runs) -> None:
+    """Under nohup, a terminal that goes ends nothing."""
+    signals = {signal.SIGHUP, signal.SIGTERM}
+    running.start(
+        "exec",
+        "--",
+        *runs.cmd,
+        "{port}",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    for number in sorted(signals):
+        running.process.send_signal(number)
+    assert running.wait() == (143, "")
+
+
+@posix
+def test_leaves_the_terminal_alone(running: Running, runs: Runs) -> None:
+    """CMD is in a session of its own, and its standard input is empty."""
+    code = "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))"
+    running.start("exec", "--", sys.executable, "-ISc", code)
+    running.change(1)
+    assert running.line() == "True ''"
+
+
+# in this process
+
+
+class Following:
+    """``follow`` in a task, over a client and runs."""
+
+    def __init__(self, runs: Runs, group: anyio.abc.TaskGroup, **options: object) -> None:
+        self.client = SimulatedBackend()
+        self.status: int | None = None
+        self._runs = runs
+        self._options = {
+            "initial": False,
+            "backend": self.client,
+            "on_busy": "queue",
+            "no_port": None,
+            "fail_fast": False,
+        } | options
+        self._group = group
+
+    async def start(self, *arguments: str) -> None:
+        async def run() -> None:
+            self.status = await follow(arguments, **self._options)  # type: ignore[arg-type]
+
+        self._group.start_soon(run)
+        while not self.client.subscriber_count:
+            await anyio.lowlevel.checkpoint()
+
+    async def next(self):
+        return await anyio.to_thread.run_sync(self._runs.next)
+
+
+@posix
+@every_loop
+async def test_cancelled_while_cmd_runs(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, it ends CMD and all that CMD has started, and only then returns."""
+    monkeypatch.setenv("CMD", CMD)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        await following.start(*runs.cmd, "parent", "{port}")
+        following.client.set_port(1)
+        running_ones = [await following.next(), await following.next()]
+        group.cancel_scope.cancel()
+    for run in running_ones:
+        run.wait_until_gone()
+
+
+@posix
+@every_loop
+async def test_stubborn_cmd_is_killed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not end when asked is killed, CMD or what it has started."""
+    monkeypatch.setenv("CMD", CMD)
+    monkeypatch.setattr(_exec, "GRACE", 0.05)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        await following.start(*runs.cmd, "parent", "stubborn", "{port}")
+        following.client.set_port(1)
+        running_ones = [await following.next(), await following.next()]
+        group.cancel_scope.cancel()
+    for run in running_ones:
+        run.wait_until_gone()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' PR_SET_CHILD_SUBREAPER")
+@every_loop
+async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first process of a container, it does not wait for what has ended."""
+    monkeypatch.setenv("CMD", CMD)
+    monkeypatch.setattr(_exec, "GRACE", math.inf)
+    prctl = ctypes.CDLL(None).prctl
+    set_child_subreaper = 36
+    assert prctl(set_child_subreaper, 1, 0, 0, 0) == 0
+    try:
+        async with anyio.create_task_group() as group:
+            following = Following(runs, group)
+            await following.start(*runs.cmd, "parent", "{port}")
+            following.client.set_port(1)
+            await following.next()
+            await following.next()
+            group.cancel_scope.cancel()
+    finally:
+        prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+@every_loop
+async def test_queue_that_is_full(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What did not fit into the queue is said, and the newest is run."""
+    monkeypatch.setattr(_exec, "QUEUE_SIZE", 3)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        await following.start(*runs.cmd, "{port}")
+        following.client.set_port(1)
+        first = await following.next()
+        following.client.burst([2, 3, 4, None, 5])
+        first.finish()
+        second = await following.next()
+        second.finish(3)
+        third = await following.next()
+        assert (second.port, third.port) == ("4", "5")
+        group.cancel_scope.cancel()
+    dropped, failed = capsys.readouterr().err.splitlines()
+    assert dropped == "aioteredo: 2 changes dropped: more than 3 waited"
+    assert failed == f"aioteredo: {sys.executable!r} failed: exit status 3"
+
+
+@every_loop
+async def test_restart_until_the_backend_fails(runs: Runs) -> None:
+    """A change ends CMD; a backend that fails does as well, and comes out as it is."""
+    with pytest.RaisesGroup(pytest.RaisesExc(BackendError, match="GetTeredoPort")):
+        async with anyio.create_task_group() as group:
+            following = Following(runs, group, on_busy="restart", no_port="none")
+            await following.start(*runs.cmd, "{port}")
+            following.client.set_port(1)
+            first = await following.next()
+            following.client.set_port(None)
+            second = await following.next()
+            following.client.fail(BackendError("GetTeredoPort", 31))
+    for run in (first, second):
+        run.wait_until_gone()
+    assert second.port == "none"
+
+
+@pytest.mark.parametrize("separator", [["--"], []])
+def test_fail_fast_in_this_process(
+    separator: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The separator may be left out, where CMD begins is clear."""
+    cmd = [sys.executable, "-c", "raise SystemExit(3)", "--", "--initial"]
+    with use_backend(SimulatedBackend(5)):
+        assert main(["exec", "--fail-fast", "--initial", *separator, *cmd]) == 1
+    assert capsys.readouterr().err.endswith(" failed: exit status 3\n")
+
+
+def test_cannot_be_started_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason is the system's, and the name is as it was to be started."""
+    with use_backend(SimulatedBackend(5)):
+        assert main(["exec", "--fail-fast", "--initial", "no-such-command-{port}"]) == 1
+    assert capsys.readouterr().err.startswith("aioteredo: cannot run 'no-such-command-5': ")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "name"), [("KILL", "SIGKILL"), (40, "signal 40")], ids=["named", "without"]
+)
+def test_signal_is_named(
+    number: object, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A signal has its name, or its number if it has none."""
+    if number == 40 and sys.platform != "linux":
+        pytest.skip("no realtime signals")
+    with use_backend(SimulatedBackend(5)):
+        cmd = ["sh", "-c", f"kill -{number} $$"]
+        assert main(["exec", "--fail-fast", "--initial", "--", *cmd]) == 1
+    assert capsys.readouterr().err == f"aioteredo: 'sh' failed: killed by {name}\n"
