@@ -1,9 +1,10 @@
 """How a command that waits is ended by a signal: alike for each, and on each platform.
 
-A handler of ``signal.signal`` that has the loop cancel a scope. anyio's and asyncio's
-own receivers don't exist on Windows, and ``asyncio.run`` knows SIGINT only. This handler
-is called at once there as well: the C runtime's writes to the Proactor loop's wake-up
-socket, which ends its poll; elsewhere the signal itself interrupts it.
+By a handler of ``signal.signal`` that has the loop cancel a scope. ``asyncio.run`` knows
+SIGINT only, and the loops' own handlers (anyio's receiver is made of them) neither exist
+on Windows nor run while something blocks. They are added all the same, to do nothing:
+that gives a loop its wake-up descriptor, which on Windows it always has. Without one, a
+signal that comes just before the loop waits is not seen before the loop has waited.
 
 A cancelled scope, and no exception out of the handler: it could hit the event loop, or
 what is ending a child just then. The one exception to that is output. A write to a pipe
@@ -12,15 +13,15 @@ that nobody reads is no place to wait in: it would go on after the handler, for 
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Final
 
 import anyio
-
-from ._loop import current_loop
 
 # Whatever ends a program by default and can be caught. SIGBREAK is Windows': Ctrl-Break,
 # and the end of a console or a session.
@@ -29,6 +30,10 @@ SIGNALS: Final = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     if name in signal.Signals.__members__
 )
+
+
+def _nothing() -> None:
+    pass
 
 
 class Signals:
@@ -43,30 +48,37 @@ class Signals:
         """A block that a signal leaves by KeyboardInterrupt, also from a blocking call."""
         self._interruptible = True
         try:
+            if self._received:  # since the loop has last had its turn
+                raise KeyboardInterrupt
             yield
         finally:
             self._interruptible = False
 
     async def run(self, func: Callable[[], Awaitable[int]]) -> int:
-        """Call *func* in the main thread's event loop, cancel it if a signal comes.
+        """Call *func* in the main thread's asyncio loop, cancel it if a signal comes.
 
         A signal that this process ignores, as those of ``nohup`` and of a shell's
         background jobs, stays so.
 
         :return: what *func* returns, or 128 and the signal's number, as shells have it
         """
-        loop, scope = current_loop(), anyio.CancelScope()
+        loop, scope = asyncio.get_running_loop(), anyio.CancelScope()
 
         def stop(number: int, _: FrameType | None) -> None:
             self._received.append(number)
-            loop.post(scope.cancel)
+            loop.call_soon_threadsafe(scope.cancel)
             if self._interruptible:
                 raise KeyboardInterrupt
 
         with ExitStack() as stack, scope:
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    stack.callback(signal.signal, number, signal.signal(number, stop))
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None):  # None: it is not Python's
+                    stack.callback(signal.signal, number, handler)
+                    if sys.platform != "win32":  # pragma: no branch - measured on Linux
+                        loop.add_signal_handler(number, _nothing)
+                        stack.callback(loop.remove_signal_handler, number)
+                    signal.signal(number, stop)
             try:
                 return await func()
             except KeyboardInterrupt:

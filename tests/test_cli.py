@@ -485,6 +485,32 @@ def test_other_interrupts_come_out() -> None:
         anyio.run(_signals.Signals().run, interrupt)
 
 
+@posix
+def test_signal_before_the_loop_waits() -> None:
+    """A signal that comes just before the loop waits ends that wait."""
+
+    async def has_wake_up_descriptor() -> int:
+        number = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(number)
+        return number
+
+    assert anyio.run(_signals.Signals().run, has_wake_up_descriptor) != -1
+
+
+def test_signal_before_a_write() -> None:
+    """Output is not begun after a signal: the loop would not have its turn again."""
+    signals, begun = _signals.Signals(), []
+
+    async def write() -> int:
+        signal.raise_signal(signal.SIGTERM)
+        with signals.interrupting():
+            begun.append(True)
+        return 0
+
+    assert anyio.run(signals.run, write) == 143
+    assert not begun
+
+
 # standard output and error
 
 
@@ -492,10 +518,13 @@ def test_other_interrupts_come_out() -> None:
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
     """Have a pipe for standard output, whose reading end this is."""
     reading, writing = os.pipe()
-    with open(reading, "rb", 0) as reader, open(writing, "w") as writer:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", writer)
-            yield reader
+    with (
+        open(reading, "rb", 0) as reader,
+        open(writing, "w") as writer,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdout", writer)
+        yield reader
 
 
 def unread(pipe: IO[bytes]) -> int:

@@ -20,6 +20,9 @@ from aioteredo._exec import follow
 from .command import CMD, Running, Runs
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+selector_starts_none = pytest.mark.skipif(
+    sys.platform == "win32", reason="the Selector loop of Windows starts no processes"
+)
 every_loop = pytest.mark.every_loop
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 
@@ -360,6 +363,7 @@ async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -
         prctl(set_child_subreaper, 0, 0, 0, 0)
 
 
+@selector_starts_none
 @every_loop
 async def test_queue_that_is_full(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -383,6 +387,7 @@ async def test_queue_that_is_full(
     assert failed == f"aioteredo: {sys.executable!r} failed: exit status 3"
 
 
+@selector_starts_none
 @every_loop
 async def test_restart_until_the_backend_fails(runs: Runs) -> None:
     """A change ends CMD; a backend that fails does as well, and comes out as it is."""
