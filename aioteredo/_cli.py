@@ -1,4 +1,18 @@
-"""The command line: what each command does, and how it ends."""
+"""The command line: what each command does, and how it ends.
+
+``port`` is what scripts call, so it is as quick as ``import anyio`` nearly is: it asks the
+backend itself, on this thread, and whatever only others need is imported by them. In ms,
+whole processes of an installed wheel on CPython 3.11 (medians of 25, interleaved):
+
+===========================  ====  ==============================  ====
+``import anyio``             28.9  ``import argparse``             18.8
+``port``, simulated          31.5  ``import click``                37
+``port``, iphlpapi           31.5  ``import typer``                58
+``port``, miredo             34.3  nothing                         10.4
+===========================  ====  ==============================  ====
+
+Hence argparse; with click alone, none of the three would start within 1.3 times anyio.
+"""
 
 from __future__ import annotations
 

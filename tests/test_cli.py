@@ -454,6 +454,9 @@ def stop_when(ready: Callable[[], bool], number: int) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Wine 8 fails a send beside another thread's"
+)
 def test_stopped_in_this_process() -> None:
     """Afterwards the handlers are those of before; what is ignored stays so meanwhile."""
     client = SimulatedBackend()
