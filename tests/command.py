@@ -126,10 +126,10 @@ class Running:
         listener.settimeout(50)
         number = str(listener.getsockname()[1])
         name, *rest = arguments
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        options = {"stdin": subprocess.DEVNULL} | pipes | options
         self.process = subprocess.Popen(
             command(name, "--backend", "scripted", *rest),
-            stdin=subprocess.DEVNULL,
             env=environment(self._directory, SCRIPTED_CLIENT=number, CMD=CMD)
             | options.pop("env", {}),
             **options,
@@ -144,7 +144,7 @@ class Running:
     def _end(self) -> None:
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdout, self.process.stderr):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
 

@@ -356,6 +356,14 @@ def test_watch_json(running: Running) -> None:
     assert abs(times[1] - before) < timedelta(hours=1)
 
 
+def test_time_is_that_of_the_notification() -> None:
+    """However late a line is printed, it says when the event was."""
+    hour = 3600 * 10**9
+    line = _lines.as_json(PortEvent(5, monotonic_ns=time.monotonic_ns() - hour))
+    age = datetime.now(UTC) - datetime.fromisoformat(json.loads(line)["time"])
+    assert timedelta(hours=1) <= age < timedelta(hours=2)
+
+
 def test_watch_until_a_count_or_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     """``watch`` goes on from event to event until one of the two is reached."""
     with use_backend(SimulatedBackend(restart_every=0.001)):

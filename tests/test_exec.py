@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -273,7 +274,7 @@ def test_ignored_signal_stays_ignored(running: Running, runs: Runs) -> None:
 def test_leaves_the_terminal_alone(running: Running, runs: Runs) -> None:
     """CMD is in a session of its own, and its standard input is empty."""
     code = "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))"
-    running.start("exec", "--", sys.executable, "-ISc", code)
+    running.start("exec", "--", sys.executable, "-ISc", code, stdin=subprocess.PIPE)
     running.change(1)
     assert running.line() == "True ''"
 
@@ -385,6 +386,25 @@ async def test_queue_that_is_full(
     dropped, failed = capsys.readouterr().err.splitlines()
     assert dropped == "aioteredo: 2 changes dropped: more than 3 waited"
     assert failed == f"aioteredo: {sys.executable!r} failed: exit status 3"
+
+
+@posix
+@every_loop
+async def test_restart_with_the_newest(runs: Runs) -> None:
+    """What has come while CMD was being ended is not run for, but for the newest."""
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group, on_busy="restart")
+        await following.start(*runs.cmd, "stubborn", "{port}")
+        following.client.set_port(1)
+        first = await following.next()
+        for port in (2, 3, 4):
+            following.client.set_port(port)
+            await anyio.wait_all_tasks_blocked()
+        first.finish()
+        second = await following.next()
+        assert (second.port, second.previous) == ("4", "1")
+        second.finish()
+        group.cancel_scope.cancel()
 
 
 @selector_starts_none
