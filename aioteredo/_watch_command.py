@@ -72,9 +72,14 @@ def _output_pipe() -> int | None:
         number = sys.stdout.fileno()
     except OSError:  # it is no file at all
         return None
-    # On Windows a pipe doesn't tell: there it is noticed at the next line.
-    is_pipe = sys.platform != "win32" and stat.S_ISFIFO(os.fstat(number).st_mode)
-    return number if is_pipe else None
+    if sys.platform == "win32":  # pragma: no cover - measured on Linux
+        return None  # there no pipe tells: it is noticed at the next line
+    import fcntl
+
+    is_pipe = stat.S_ISFIFO(os.fstat(number).st_mode)
+    access = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+    # one that is opened for both is readable when it has been written to
+    return number if is_pipe and access == os.O_WRONLY else None
 
 
 async def _wait_until_reader_goes(pipe: int, scope: anyio.CancelScope) -> None:

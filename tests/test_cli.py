@@ -615,6 +615,20 @@ def test_reader_goes_away(running: Running) -> None:
     assert running.wait() == (0, "")
 
 
+@posix
+def test_output_to_a_pipe_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A named pipe that is opened for reading too is written to like any other."""
+    os.mkfifo(tmp_path / "fifo")
+    pipe = os.open(tmp_path / "fifo", os.O_RDWR)
+    with os.fdopen(pipe, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        with use_backend(SimulatedBackend(5, restart_every=0.01)):
+            assert main(["watch", "--initial", "--count", "3"]) == 0
+        assert os.read(pipe, 10_000).count(b"\n") == 3
+
+
 def test_reader_is_gone_at_the_next_line(running: Running) -> None:
     """Where a pipe does not tell, the next line does."""
     running.start("watch", "--initial", "--json")
