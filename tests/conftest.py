@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import signal
 import sys
 import threading
 import types
@@ -111,6 +112,18 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
     live = _stand_in.live
     _stand_in.reset()
     assert live == 0, "registrations left behind"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_usual() -> Iterator[None]:
+    """A shell's background job ignores SIGINT, and what it starts would do so as well."""
+    names = {"SIGINT", "SIGTERM", "SIGHUP"} & signal.Signals.__members__.keys()
+    ignored = [n for n in names if signal.getsignal(signal.Signals[n]) is signal.SIG_IGN]
+    for name in ignored:
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
+    yield
+    for name in ignored:
+        signal.signal(signal.Signals[name], signal.SIG_IGN)
 
 
 @pytest.fixture
