@@ -37,7 +37,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-TIMEOUT = 20.0
+from .waiting import TIMEOUT, wait_until
+
 NAT_PORT = 40000  # what all of the client's ports become behind the NAT
 _numbers = itertools.count()
 
@@ -59,24 +60,16 @@ def missing() -> str | None:
 _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
-def run(*command: str, text: str | None = None) -> None:
-    subprocess.run(
+def run(*command: str, text: str | None = None) -> str:
+    return subprocess.run(
         command,
         check=True,
         timeout=TIMEOUT,
         input=text,
+        stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PATH": _PATH},
-    )
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for what cannot be waited on, with a short pause between the looks."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not in {TIMEOUT} s")
-        time.sleep(0.001)
+    ).stdout
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -246,19 +239,28 @@ class Lab:
 
     def command_line(self, *arguments: str) -> subprocess.Popen[str]:
         """Start ``aioteredo`` in the client's namespace; it ends with the lab."""
+        return self.spawn(sys.executable, "-m", "aioteredo", *arguments)
+
+    def spawn(self, *command: str, namespace: str = "client") -> subprocess.Popen[str]:
+        """Start a program, with our interpreter's beside it on its path."""
         process = subprocess.Popen(
-            [
-                *("ip", "netns", "exec", self._prefix + "client"),
-                *(sys.executable, "-m", "aioteredo", *arguments),
-            ],
+            ["ip", "netns", "exec", self._prefix + namespace, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
             text=True,
-            env=os.environ | {"PATH": _PATH},
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{_PATH}"},
         )
+        assert process.stdout is not None
+        self._stack.callback(process.stdout.close)
         self._stack.callback(end, process)
         return process
+
+    def output(
+        self, *command: str, namespace: str = "client", text: str | None = None
+    ) -> str:
+        """What a program says that is given *text*."""
+        return run("ip", "netns", "exec", self._prefix + namespace, *command, text=text)
 
     def get_port(self) -> int | None:
         """What ``get_teredo_port`` says in the client's namespace."""

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import re
-from pathlib import Path
 from types import FunctionType
 
 import pytest
 
 from aioteredo import SimulatedBackend
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"(?ms)^```python\n(.*?)^```", README.read_text("utf-8"))
-
-
-def block(word: str) -> str:
-    (source,) = [source for source in BLOCKS if word in source]
-    return source
+from .readme import README, block, blocks
 
 
 @pytest.mark.asyncio
@@ -31,7 +23,7 @@ async def test_first_example(teredo: SimulatedBackend) -> None:
             told.put_nowait(port)
 
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code = compile(block("firewall."), README, "exec", flags=flags)
+    code = compile(block("python", "firewall."), README, "exec", flags=flags)
     task = asyncio.ensure_future(FunctionType(code, {"firewall": Firewall()})())
     assert await told.get() is None
     teredo.set_port(5)
@@ -45,10 +37,10 @@ def test_rest_of_them_in_a_project_of_their_own(pytester: pytest.Pytester) -> No
     """The service, its test, the async fixture and the contract work as they are."""
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makepyfile(
-        service=block("async def mirror_teredo_port"),
-        test_fixture=block("pytest_asyncio.fixture"),
-        test_service=block("from service import"),
-        test_contract=block("from my_backend import"),
+        service=block("python", "async def mirror_teredo_port"),
+        test_fixture=block("python", "pytest_asyncio.fixture"),
+        test_service=block("python", "from service import"),
+        test_contract=block("python", "from my_backend import"),
         my_backend="""
             from aioteredo import SimulatedBackend as MyClient
 
@@ -58,4 +50,4 @@ def test_rest_of_them_in_a_project_of_their_own(pytester: pytest.Pytester) -> No
     )
     result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=2 + 11, skipped=2)  # no faults, no rules of them
-    assert len(BLOCKS) == 5, "a block is not run"
+    assert len(blocks("python")) == 5, "a block is not run"
