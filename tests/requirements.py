@@ -1,7 +1,7 @@
 """What a machine lacks is skipped with the reason, or fails where it is required.
 
 ``AIOTEREDO_REQUIRE`` lists what must not be skipped: ``native``, ``windows``, ``miredo``,
-``benchmarks``.
+``systemd``, ``benchmarks``.
 """
 
 from __future__ import annotations
