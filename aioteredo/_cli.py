@@ -1,17 +1,17 @@
 """The command line: what each command does, and how it ends.
 
-``port`` is what scripts call, so it is as quick as ``import anyio`` nearly is: it asks the
+``port`` is what scripts call, so it is nearly as quick as ``import anyio``: it asks the
 backend itself, on this thread, and whatever only others need is imported by them. In ms,
 whole processes of an installed wheel on CPython 3.11 (medians of 25, interleaved):
 
 ===========================  ====  ==============================  ====
 ``import anyio``             28.9  ``import argparse``             18.8
 ``port``, simulated          31.5  ``import click``                37
-``port``, iphlpapi           31.5  ``import typer``                58
-``port``, miredo             34.3  nothing                         10.4
+``port``, miredo             34.3  ``import typer``                58
+nothing                      10.4
 ===========================  ====  ==============================  ====
 
-Hence argparse; with click alone, none of the three would start within 1.3 times anyio.
+Hence argparse; with click alone, neither would start within 1.3 times anyio.
 """
 
 from __future__ import annotations
@@ -38,16 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     _output.open_missing()
     arguments = _arguments.parse(argv)
     try:
-        return _COMMANDS[arguments.command](arguments)
+        try:
+            return _COMMANDS[arguments.command](arguments)
+        except TeredoError as error:
+            _output.report(str(error))
+            return 1
     except KeyboardInterrupt:
         return 130
-    except TeredoError as error:
-        _output.report(str(error))
-        return 1
-    except OSError as error:
-        if not _output.reader_has_gone(error):
-            raise
-        _output.discard()
+    except _output.ReaderGoneError:
         return 0
 
 
@@ -100,8 +98,9 @@ def _exec(arguments: argparse.Namespace) -> int:
     from ._exec import follow
 
     return _run(
-        lambda _: follow(
+        lambda signals: follow(
             arguments.argv,
+            signals,
             initial=arguments.initial,
             backend=arguments.backend,
             on_busy=arguments.on_busy,

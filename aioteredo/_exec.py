@@ -29,6 +29,7 @@ from anyio.abc import Process
 from ._backend import BackendLike
 from ._events import PortEvent
 from ._output import report
+from ._signals import Signals
 from ._watch import PortEventStream, watch_teredo_port
 
 OnBusy: TypeAlias = Literal["queue", "restart", "drop"]
@@ -100,6 +101,7 @@ def _describe(status: int) -> str:
 
 async def follow(
     arguments: Sequence[str],
+    signals: Signals,
     *,
     initial: bool,
     backend: BackendLike | None,
@@ -114,16 +116,21 @@ async def follow(
     """
     command = Command(arguments)
 
+    def complain(text: str) -> None:
+        with signals.interrupting():  # nothing runs that would have to be ended
+            report(text)
+
     async def run(event: PortEvent) -> None:
         if event.missed and on_busy == "queue":
-            report(f"{event.missed} changes dropped: more than {QUEUE_SIZE} waited")
+            changes = "1 change" if event.missed == 1 else f"{event.missed} changes"
+            complain(f"{changes} dropped: more than {QUEUE_SIZE} waited")
         port = no_port if event.port is None else str(event.port)
         if port is None:
             return
         try:
             await command.run(port)
         except CommandFailedError as error:
-            report(str(error))
+            complain(str(error))
             if fail_fast:
                 raise
 

@@ -65,7 +65,7 @@ def text_for(stream: TextIO) -> Text:
 
 def _arrow(stream: TextIO) -> str:
     try:
-        "→".encode(stream.encoding)
+        "→".encode(stream.encoding or "utf-8")
     except (LookupError, UnicodeEncodeError):
         return "->"
     return "→"

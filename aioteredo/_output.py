@@ -11,10 +11,18 @@ import errno
 import os
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import Final, TextIO
 
-# what writing to a pipe says whose reader has gone; Windows has no EPIPE
-_READER_GONE: Final = (errno.EPIPE, errno.EINVAL)[: 2 if sys.platform == "win32" else 1]
+# what writing to a pipe says whose reader has gone
+if sys.platform == "win32":  # pragma: no cover - measured on Linux
+    # ERROR_BROKEN_PIPE is EPIPE, and the C runtime knows no number for ERROR_NO_DATA
+    _READER_GONE: Final = (errno.EPIPE, errno.EINVAL)
+else:
+    _READER_GONE: Final = (errno.EPIPE,)
+
+
+class ReaderGoneError(Exception):
+    """Nobody reads standard output any more."""
 
 
 def open_missing() -> None:
@@ -27,23 +35,38 @@ def open_missing() -> None:
 def say(text: str) -> None:
     """Print a line; what the encoding lacks is escaped.
 
-    :raises OSError: if that fails, see :func:`reader_has_gone`
+    :raises ReaderGoneError: if that is so
+    :raises OSError: if it fails otherwise
     """
-    encoding = sys.stdout.encoding
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    encoding = sys.stdout.encoding or "utf-8"  # None: a StringIO takes any text
+    line = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        _print(line, sys.stdout)
+    except OSError as error:
+        if error.errno not in _READER_GONE:
+            raise
+        _discard(sys.stdout)
+        raise ReaderGoneError from None
 
 
 def report(text: str) -> None:
     """Complain on stderr, in one line; to nobody if there is none."""
     with suppress(OSError):
-        print("aioteredo:", " ".join(text.split()), file=sys.stderr, flush=True)
+        _print(f"aioteredo: {' '.join(text.split())}", sys.stderr)
 
 
-def reader_has_gone(error: OSError) -> bool:
-    """Whether *error* says that nobody reads any more."""
-    return error.errno in _READER_GONE
+def _print(line: str, stream: TextIO) -> None:
+    try:
+        print(line, file=stream, flush=True)
+    except KeyboardInterrupt:  # it may have been waiting for the reader
+        _discard(stream)
+        raise
 
 
-def discard() -> None:
+def _discard(stream: TextIO) -> None:
     """Drop what is still buffered: the exit's own flush would fail again, or wait."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # it is no file
+        number = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)

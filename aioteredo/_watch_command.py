@@ -15,7 +15,7 @@ import anyio
 
 from ._backend import BackendLike
 from ._events import PortEvent
-from ._output import discard, say
+from ._output import say
 from ._signals import Signals
 from ._watch import watch_teredo_port
 
@@ -43,12 +43,8 @@ async def watch(
             left = count
             async for event in events:
                 line = format_(event)
-                try:
-                    with signals.interrupting():
-                        say(line)
-                except KeyboardInterrupt:
-                    discard()
-                    raise
+                with signals.interrupting():
+                    say(line)
                 if left is not None:
                     left -= 1
                     if left == 0:

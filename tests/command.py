@@ -13,10 +13,11 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 CLIENT = '''
 """A simulated Teredo client that a socket tells what to do, a line each."""
@@ -109,6 +110,21 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         check=False,
         **options,
     )
+
+
+def unread(pipe: IO[bytes]) -> int:
+    """How many bytes are in a pipe."""
+    import fcntl
+    import termios
+
+    number = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return int.from_bytes(number, sys.byteorder)
+
+
+def wait_until_full(pipe: IO[bytes]) -> None:
+    """Wait until a pipe of Linux has no room for what is being written."""
+    while unread(pipe) < 60_000:  # of 65,536
+        time.sleep(0.001)
 
 
 class Running:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import anyio
 import pytest
@@ -32,7 +32,15 @@ from aioteredo import (
 )
 from aioteredo._cli import main
 
-from .command import Running, command, environment, run, write_package
+from .command import (
+    Running,
+    command,
+    environment,
+    run,
+    unread,
+    wait_until_full,
+    write_package,
+)
 
 MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
 COMMANDS = ["watch", "port", "exec", "backends"]
@@ -381,8 +389,6 @@ def test_missed_events_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     client = SimulatedBackend(1)
 
     class Out(io.StringIO):
-        encoding = "utf-8"
-
         def write(self, text: str) -> int:
             if client.get_port() == 1:
                 client.burst(range(2, 101))
@@ -541,14 +547,6 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
         yield reader
 
 
-def unread(pipe: IO[bytes]) -> int:
-    import fcntl
-    import termios
-
-    number = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
-    return int.from_bytes(number, sys.byteorder)
-
-
 @linux
 def test_stalled_reader_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be written is dropped: the exit's flush would wait for it again."""
@@ -598,15 +596,28 @@ def test_missing_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     sys.stdout.close()
 
 
-def test_other_errors_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An OSError that is about something else is not hidden."""
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.EINVAL])
+def test_other_errors_come_out(code: int) -> None:
+    """Only standard output has a reader: what a backend raises is not hidden."""
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Broken(SimulatedBackend):
+        def get_port(self) -> int | None:
+            raise OSError(code, "of the backend's own pipe")
 
-    monkeypatch.setattr("aioteredo._cli.resolve", full)
-    with pytest.raises(OSError, match="No space"):
+    with use_backend(Broken()), pytest.raises(OSError, match="the backend's own"):
         main(["port"])
+
+
+@linux
+def test_full_disk_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another failure to write is not hidden."""
+    with monkeypatch.context() as patch:
+        full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it fails as well
+        patch.setattr(sys, "stdout", full)
+        with use_backend(SimulatedBackend(5)), pytest.raises(OSError, match="No space"):
+            main(["port"])
+        with pytest.raises(OSError, match="No space"):
+            full.close()
 
 
 @posix
@@ -646,10 +657,25 @@ def test_stalled_reader(running: Running) -> None:
     """A signal ends it also while it waits for the reader of a full pipe."""
     running.start("watch", "--json", "--max-buffer-size=2000")
     running.change(1, 2000)
-    while unread(running.process.stdout) < 60_000:  # of 65,536
-        time.sleep(0.001)
+    wait_until_full(running.process.stdout)
     running.process.send_signal(signal.SIGTERM)
     assert running.wait() == (143, "")
+
+
+@linux
+def test_stalled_error_output() -> None:
+    """Ctrl-C ends also what cannot say why it fails."""
+    with subprocess.Popen(
+        command("port", "--backend", "x" * 70_000),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        wait_until_full(process.stderr)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(50) == 130
+        finally:
+            process.kill()
 
 
 @posix
@@ -673,6 +699,15 @@ def test_output_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     with use_backend(SimulatedBackend(7)):
         assert main(["watch", "--initial", "--count", "1"]) == 0
     assert capsys.readouterr().out.endswith("  7\n")
+
+
+def test_output_without_an_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one that takes text as it is."""
+    for arguments, line in ((["port"], "7\n"), (["backends"], "  available\n")):
+        monkeypatch.setattr(sys, "stdout", io.StringIO())
+        with use_backend(SimulatedBackend(7)):
+            assert main(arguments) == 0
+        assert line in sys.stdout.getvalue()
 
 
 def test_full_disk() -> None:

@@ -17,10 +17,14 @@ import pytest
 from aioteredo import BackendError, SimulatedBackend, _exec, use_backend
 from aioteredo._cli import main
 from aioteredo._exec import follow
+from aioteredo._signals import Signals
 
-from .command import CMD, Running, Runs
+from .command import CMD, Running, Runs, wait_until_full
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="how much a pipe holds is known of Linux"
+)
 selector_starts_none = pytest.mark.skipif(
     sys.platform == "win32", reason="the Selector loop of Windows starts no processes"
 )
@@ -254,6 +258,17 @@ def test_stopped_from_outside(running: Running, runs: Runs, name: str) -> None:
     assert running.wait() == (128 + number, "")
 
 
+@linux
+@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+def test_stalled_error_output(running: Running, on_busy: str) -> None:
+    """A signal ends it also while it waits for the reader of a full stderr."""
+    running.start("exec", "--on-busy", on_busy, "--", "x" * 70_000)
+    running.change(1)
+    wait_until_full(running.process.stderr)
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(50) == 143
+
+
 @posix
 def test_ignored_signal_stays_ignored(running: Running, runs: Runs) -> None:
     """Under nohup, a terminal that goes ends nothing."""
@@ -300,7 +315,7 @@ class Following:
 
     async def start(self, *arguments: str) -> None:
         async def run() -> None:
-            self.status = await follow(arguments, **self._options)  # type: ignore[arg-type]
+            self.status = await follow(arguments, Signals(), **self._options)  # type: ignore[arg-type]
 
         self._group.start_soon(run)
         while not self.client.subscriber_count:
