@@ -37,6 +37,7 @@ Run: TypeAlias = Callable[[PortEvent], Awaitable[None]]
 
 QUEUE_SIZE: Final = 1024
 GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
+_KILLED: Final = 1.0  # seconds for what SIGKILL has ended to be gone
 _POLL: Final = 0.01
 
 _OWN_GROUP: dict[str, Any]
@@ -54,8 +55,8 @@ class CommandFailedError(Exception):
 class Command:
     """CMD, with ``{port}`` in its arguments, and the port of its run before."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: Sequence[str], signals: Signals) -> None:
+        self._arguments, self._signals = arguments, signals
         self._previous = ""
 
     async def run(self, port: str) -> None:
@@ -84,10 +85,21 @@ class Command:
             status = await process.wait()
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await _end(process)
+                if process.returncode is None:  # else its number may be another's
+                    if reason := _may_not_end(process):
+                        self._complain(
+                            f"cannot end {arguments[0]!r} (pid {process.pid}): {reason}; "
+                            "waiting for it"
+                        )
+                    await _end(process)
             raise
         if status:
             raise CommandFailedError(f"{arguments[0]!r} {_describe(status)}")
+
+    def _complain(self, text: str) -> None:
+        # A signal may be why CMD is to end, so only one more interrupts this; not the end.
+        with suppress(KeyboardInterrupt), self._signals.interrupting(again=True):
+            report(text)
 
 
 def _describe(status: int) -> str:
@@ -114,7 +126,7 @@ async def follow(
     :param no_port: what stands for the port if there is none; None: no run
     :param fail_fast: return 1 once the command has failed
     """
-    command = Command(arguments)
+    command = Command(arguments, signals)
 
     def complain(text: str) -> None:
         with signals.interrupting():  # nothing runs that would have to be ended
@@ -172,6 +184,9 @@ async def _restart(events: PortEventStream, run: Run) -> Never:
 
 if sys.platform == "win32":  # pragma: no cover - measured on Linux
 
+    def _may_not_end(_: Process) -> str | None:
+        return None  # the handle of a child allows it
+
     async def _end(process: Process) -> None:
         with suppress(ProcessLookupError):
             process.terminate()  # at once: nothing there asks a process to end
@@ -179,14 +194,22 @@ if sys.platform == "win32":  # pragma: no cover - measured on Linux
 
 else:
 
+    def _may_not_end(process: Process) -> str | None:
+        with suppress(ProcessLookupError):  # it is reaped, and we are still to be told
+            try:
+                os.kill(process.pid, 0)
+            except PermissionError as error:  # it has become another user, as sudo does
+                return error.strerror
+        return None
+
     async def _end(process: Process) -> None:
-        _signal_group(process, signal.SIGTERM)
-        with anyio.move_on_after(GRACE):
-            await process.wait()
-            while _others_are_left(process):  # noqa: ASYNC110 - and nothing tells when
-                await anyio.sleep(_POLL)  # they have ended
-            return
-        _signal_group(process, signal.SIGKILL)
+        for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, _KILLED)):
+            _signal_group(process, number)
+            with anyio.move_on_after(seconds):
+                await process.wait()
+                while _others_are_left(process):  # noqa: ASYNC110 - and nothing tells
+                    await anyio.sleep(_POLL)  # when they have ended
+                return
         await process.wait()
 
     def _others_are_left(process: Process) -> bool:

@@ -44,11 +44,14 @@ class Signals:
         self._interruptible = False
 
     @contextmanager
-    def interrupting(self) -> Iterator[None]:
-        """A block that a signal leaves by KeyboardInterrupt, also from a blocking call."""
+    def interrupting(self, *, again: bool = False) -> Iterator[None]:
+        """A block that a signal leaves by KeyboardInterrupt, also from a blocking call.
+
+        :param again: only one that is still to come
+        """
         self._interruptible = True
         try:
-            if self._received:  # since the loop has last had its turn
+            if self._received and not again:  # since the loop has last had its turn
                 raise KeyboardInterrupt
             yield
         finally:

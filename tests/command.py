@@ -183,10 +183,14 @@ class Running:
         return self.process.stdout.readline().decode("utf-8").rstrip("\r\n")
 
     def wait(self) -> tuple[int, str]:
-        """Its exit status, and what it wrote to standard error."""
+        """Its exit status, and what it wrote to standard error.
+
+        Its children may hold that open, so it has ended before they are waited for.
+        """
         assert self.process.stderr is not None
+        status = self.process.wait(50)
         error = self.process.stderr.read().decode("utf-8").replace("\r\n", "\n")
-        return self.process.wait(50), error
+        return status, error
 
     def close(self) -> None:
         self._stack.close()
@@ -195,9 +199,11 @@ class Running:
 CMD = """
 import os, signal, socket, subprocess, sys
 number, *how = sys.argv[1:]
-if "stubborn" in how:
+if "stubborn" in how and "parent" not in how:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with socket.create_connection(("127.0.0.1", int(number))) as connection:
+    if "another-user" in how:
+        os.setuid(65534)
     if "parent" in how:
         how.remove("parent")
         subprocess.Popen([sys.executable, "-ISc", os.environ["CMD"], number, *how])
@@ -222,6 +228,28 @@ class Run:
         """Wait until it has ended, by another's doing."""
         with suppress(ConnectionError):  # that is how Windows says it
             assert self._connection.recv(1) == b""
+
+    def is_there(self) -> bool:
+        """Whether it runs still."""
+        if sys.platform == "win32":
+            import ctypes
+
+            synchronize, wait_timeout = 0x100000, 258
+            kernel32 = ctypes.WinDLL("kernel32")
+            process = ctypes.c_void_p(kernel32.OpenProcess(synchronize, False, self.pid))
+            try:
+                return kernel32.WaitForSingleObject(process, 0) == wait_timeout
+            finally:
+                kernel32.CloseHandle(process)
+        try:
+            if sys.platform != "linux":
+                os.kill(self.pid, 0)
+                return True
+            # what the first process of a container adopts, it may reap late
+            status = Path(f"/proc/{self.pid}/stat").read_text("utf-8")
+            return status.rpartition(") ")[2][0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
 
 class Runs:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -209,12 +213,11 @@ def test_backend_fails(running: Running, runs: Runs, on_busy: str) -> None:
     running.change(1)
     run = runs.next()
     running.tell("fail", 31)
-    if on_busy == "restart":
-        run.wait_until_gone()
-    else:
+    if on_busy != "restart":
         run.finish()
     status, error = running.wait()
     assert status == 1
+    assert not run.is_there()
     assert error.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
     assert error.count("\n") == 1
 
@@ -239,9 +242,8 @@ def test_stopped_while_cmd_runs(
     running.change(1)
     running_ones = [runs.next() for _ in range(1 + len(how))]
     running.post("signal", STOPS[stop].value)
-    for run in running_ones:
-        run.wait_until_gone()
     assert running.wait() == (128 + STOPS[stop], "")
+    assert not any(run.is_there() for run in running_ones)
 
 
 @posix
@@ -253,9 +255,85 @@ def test_stopped_from_outside(running: Running, runs: Runs, name: str) -> None:
     running.change(1)
     running_ones = [runs.next(), runs.next()]
     running.process.send_signal(number)
-    for run in running_ones:
-        run.wait_until_gone()
     assert running.wait() == (128 + number, "")
+    assert not any(run.is_there() for run in running_ones)
+
+
+@contextlib.contextmanager
+def without_the_right_to_signal_others() -> Iterator[None]:
+    """Have this thread do without CAP_KILL, which what it starts has again."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root on Linux can start another user's process")
+
+    class Header(ctypes.Structure):
+        _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = Header(0x20080522, 0)
+    before, without = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    for sets in (before, without):
+        assert libc.capget(ctypes.byref(header), sets) == 0
+    without[0] &= ~(1 << 5)  # CAP_KILL among the effective ones
+    assert libc.capset(ctypes.byref(header), without) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(ctypes.byref(header), before) == 0
+
+
+@every_loop
+async def test_may_not_be_signalled(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    """CMD that has become another user cannot be ended: that is said, and it awaited."""
+    with without_the_right_to_signal_others():
+        async with anyio.create_task_group() as group:
+            following = Following(runs, group, on_busy="restart")
+            await following.start(*runs.cmd, "another-user", "{port}")
+            following.client.set_port(1)
+            first = await following.next()
+            following.client.set_port(2)
+            said = ""
+            while not said:
+                await anyio.lowlevel.checkpoint()
+                said = capsys.readouterr().err
+            assert first.is_there()
+            first.finish()
+            second = await following.next()
+            second.finish()
+            group.cancel_scope.cancel()
+    assert (first.argument, second.argument) == ("1", "2")
+    refused = "Operation not permitted; waiting for it"
+    name = f"{sys.executable!r} (pid {first.pid})"
+    assert said == f"aioteredo: cannot end {name}: {refused}\n"
+
+
+@linux
+def test_may_not_be_signalled_and_stalled(running: Running, runs: Runs) -> None:
+    """A signal ends also the wait for who reads that, and CMD is awaited still."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start another user's process")
+    prctl, drop_from_bounding_set, cap_kill = ctypes.CDLL(None).prctl, 24, 5
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb") as stderr:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, b"full"):
+                pass
+        os.set_blocking(writing, True)
+        running.start(
+            *("exec", "--", *runs.cmd, "another-user", "{port}"),
+            stderr=stderr,
+            preexec_fn=lambda: prctl(drop_from_bounding_set, cap_kill, 0, 0, 0),
+        )
+        running.change(1)
+        run = runs.next()
+        running.process.send_signal(signal.SIGTERM)
+        assert run.is_there()
+        run.finish()
+        while running.process.poll() is None:
+            running.process.send_signal(signal.SIGTERM)
+            time.sleep(0.001)
+        # the last one may meet an interpreter that is at its end
+        assert running.process.returncode in (143, -signal.SIGTERM)
 
 
 @linux
@@ -338,24 +416,54 @@ async def test_cancelled_while_cmd_runs(
         following.client.set_port(1)
         running_ones = [await following.next(), await following.next()]
         group.cancel_scope.cancel()
-    for run in running_ones:
-        run.wait_until_gone()
+    assert not any(run.is_there() for run in running_ones)
 
 
 @posix
 @every_loop
-async def test_stubborn_cmd_is_killed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [["stubborn"], ["parent", "stubborn"]], ids=len)
+async def test_stubborn_cmd_is_killed(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, how: list[str]
+) -> None:
     """What does not end when asked is killed, CMD or what it has started."""
     monkeypatch.setenv("CMD", CMD)
     monkeypatch.setattr(_exec, "GRACE", 0.05)
     async with anyio.create_task_group() as group:
         following = Following(runs, group)
-        await following.start(*runs.cmd, "parent", "stubborn", "{port}")
+        await following.start(*runs.cmd, *how, "{port}")
         following.client.set_port(1)
-        running_ones = [await following.next(), await following.next()]
+        running_ones = [await following.next() for _ in how]
         group.cancel_scope.cancel()
-    for run in running_ones:
-        run.wait_until_gone()
+    assert not any(run.is_there() for run in running_ones)
+
+
+@posix
+@every_loop
+async def test_cancelled_when_cmd_has_ended(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CMD has left running is left alone, also if it is cancelled just then."""
+    monkeypatch.setenv("CMD", CMD)
+    opened: list[anyio.abc.Process] = []
+    open_process = anyio.open_process
+
+    async def open_and_show(*args: Any, **options: Any) -> anyio.abc.Process:
+        opened.append(await open_process(*args, **options))
+        return opened[0]
+
+    monkeypatch.setattr(anyio, "open_process", open_and_show)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        await following.start(*runs.cmd, "parent", "{port}")
+        following.client.set_port(1)
+        both = {run.pid: run for run in [await following.next(), await following.next()]}
+        both.pop(opened[0].pid).finish()
+        while opened[0].returncode is None:
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    (left,) = both.values()
+    assert left.is_there()
+    left.finish()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' PR_SET_CHILD_SUBREAPER")
@@ -381,8 +489,15 @@ async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -
 
 @selector_starts_none
 @every_loop
+@pytest.mark.parametrize(
+    ("ports", "lost"), [([2, 3, 4, None, 5], "2 changes"), ([3, 4, None, 5], "1 change")]
+)
 async def test_queue_that_is_full(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ports: list[int | None],
+    lost: str,
 ) -> None:
     """What did not fit into the queue is said, and the newest is run."""
     monkeypatch.setattr(_exec, "QUEUE_SIZE", 3)
@@ -391,7 +506,7 @@ async def test_queue_that_is_full(
         await following.start(*runs.cmd, "{port}")
         following.client.set_port(1)
         first = await following.next()
-        following.client.burst([2, 3, 4, None, 5])
+        following.client.burst(ports)
         first.finish()
         second = await following.next()
         second.finish(3)
@@ -399,7 +514,7 @@ async def test_queue_that_is_full(
         assert (second.port, third.port) == ("4", "5")
         group.cancel_scope.cancel()
     dropped, failed = capsys.readouterr().err.splitlines()
-    assert dropped == "aioteredo: 2 changes dropped: more than 3 waited"
+    assert dropped == f"aioteredo: {lost} dropped: more than 3 waited"
     assert failed == f"aioteredo: {sys.executable!r} failed: exit status 3"
 
 
@@ -435,8 +550,8 @@ async def test_restart_until_the_backend_fails(runs: Runs) -> None:
             following.client.set_port(None)
             second = await following.next()
             following.client.fail(BackendError("GetTeredoPort", 31))
-    for run in (first, second):
-        run.wait_until_gone()
+    assert not first.is_there()
+    assert not second.is_there()
     assert second.port == "none"
 
 
