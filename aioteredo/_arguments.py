@@ -39,13 +39,13 @@ example: aioteredo port --backend miredo
 """
 
 _EXEC: Final = """\
-No shell is involved. {port} in each argument becomes the port; the environment
-has TEREDO_PORT, and TEREDO_PREVIOUS_PORT: that of the run before, empty in the
-first. CMD's last run has the newest port in any case. What runs is ended on
-Ctrl-C and SIGTERM, by restart also if the port goes: its process group gets
-SIGTERM, and SIGKILL 5 s later. On Windows, only CMD itself is terminated.
+No shell (but Windows runs .cmd and .bat by cmd.exe), and an empty stdin. {port}
+in arguments becomes the port; TEREDO_PORT has it, and TEREDO_PREVIOUS_PORT that
+of the run before. CMD's last run has the newest port there was. Ctrl-C, SIGTERM
+and SIGHUP end CMD. So does restart, also when the port goes. Its process group
+gets SIGTERM, and SIGKILL 5 s later; on Windows only CMD itself is terminated.
 
-example: aioteredo exec --initial -- upnpc -r {port} udp
+example: aioteredo exec --initial -- upnpc -r "{port}" udp
 """
 
 _BACKENDS: Final = """\
@@ -118,7 +118,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     execute.add_argument(
         "--no-port",
         metavar="TEXT",
-        help="run CMD with TEXT if there is no port, instead of not at all",
+        help="what {port} is while there is none; default: CMD is not run",
     )
     execute.add_argument(
         "--fail-fast", action="store_true", help="exit with 1 once CMD has failed"

@@ -102,6 +102,8 @@ class Events:
         self._response = self._connection.getresponse()
         media_type, _, _ = self._response.headers["Content-Type"].partition(";")
         assert (self._response.status, media_type) == (200, "text/event-stream")
+        for name, value in (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")):
+            assert self._response.headers[name] == value
 
     def message(self) -> str:
         """The next message, or comment: lines up to an empty one."""
@@ -155,6 +157,17 @@ def test_client_that_goes_away_leaves_the_other(
         events.close()
     wait_until(lambda: server.ask("/watches") == 0, "no watch is open")
     assert not re.search("Error|Warning|Traceback", server.end())
+
+
+def test_head_is_answered_at_once(start_server: Callable[..., Server]) -> None:
+    """It says the type, and opens no watch."""
+    server = start_server()
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("HEAD", "/teredo")
+        response = connection.getresponse()
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        assert (response.status, response.read()) == (200, b"")
+        assert server.ask("/watches") == 0
 
 
 def test_silence_is_filled_and_nothing_lost(start_server: Callable[..., Server]) -> None:
