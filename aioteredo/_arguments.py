@@ -7,8 +7,8 @@ is fixed: argparse imports shutil to ask for the terminal's, 4 ms of each start.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -161,7 +161,7 @@ def _positive(text: str) -> int:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds <= threading.TIMEOUT_MAX:  # nor is it "nan"
+    if not 0 <= seconds < math.inf:  # nor is it "nan"
         raise ValueError
     return seconds
 

@@ -20,9 +20,8 @@ class Availability(NamedTuple):
     name: str
     default: bool
     """Whether it is the one that is taken if none is named."""
-    available: bool
     reason: str | None
-    """Why it cannot be used, or None."""
+    """Why it cannot be used, or None: it can."""
 
 
 def backends() -> Iterator[Availability]:
@@ -32,8 +31,7 @@ def backends() -> Iterator[Availability]:
     if default is not None and default not in listed:
         listed.append(default)  # who set it wants to know
     for name in listed:
-        reason = _why_not(name)
-        yield Availability(name, name == default, reason is None, reason)
+        yield Availability(name, name == default, _why_not(name))
 
 
 def _why_not(name: str) -> str | None:

@@ -64,14 +64,15 @@ def _backends(arguments: argparse.Namespace) -> int:
     if arguments.json:
         import json
 
-        for backend in listed:
-            _output.say(json.dumps(backend._asdict()))
+        for name, default, reason in listed:
+            available = {"name": name, "default": default, "available": reason is None}
+            _output.say(json.dumps(available | {"reason": reason}))
         return 0
     width = max(len(backend.name) for backend in listed)
-    for name, default, available, reason in listed:
-        text = "available" if available else "not available"
+    for name, default, reason in listed:
+        text = "available" if reason is None else "not available"
         text += " (default)" if default else ""
-        text += "" if available else f": {' '.join(str(reason).split())}"
+        text += "" if reason is None else f": {' '.join(reason.split())}"
         _output.say(f"{name:{width}}  {text}")
     return 0
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes.util
 import errno
 import io
 import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -303,6 +305,45 @@ def test_backend_object_as_the_default(capsys: pytest.CaptureFixture[str]) -> No
     with use_backend(SimulatedBackend()):
         assert main(["backends"]) == 0
     assert "(default)" not in capsys.readouterr().out
+
+
+def test_library_without_the_functions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that lacks an export of Windows is the reason, and which export."""
+    source = """
+import sys
+from aioteredo.backends.iphlpapi import IphlpapiBackend
+
+def backend():
+    return IphlpapiBackend("kernel32.dll" if sys.platform == "win32" else {library!r})
+"""
+    library = ctypes.util.find_library("c")
+    write_package(
+        tmp_path, "other", source.format(library=library), "other = other:backend"
+    )
+    reason = str(listed(environment(tmp_path))["other"]["reason"])
+    assert "lacks one of the Teredo functions" in reason
+    assert "NotifyTeredoPortChange" in reason
+
+
+@linux
+def test_refused_netlink() -> None:
+    """Under a service manager that refuses netlink, the setting is named."""
+    import pwd
+
+    from .seccomp import on_a_thread, refuse
+
+    if "miredo" not in [user.pw_name for user in pwd.getpwall()]:
+        pytest.skip("without the user miredo, that is the reason")
+    reasons = []
+
+    def work() -> None:
+        refuse("socket", errno.EAFNOSUPPORT, socket.AF_NETLINK)
+        reasons.append(listed(environment())["miredo"]["reason"])
+
+    on_a_thread(work)
+    assert "RestrictAddressFamilies" in str(reasons[0])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Miredo is Linux'")

@@ -15,13 +15,11 @@ if sys.platform != "linux":
     pytest.skip("netlink is Linux's", allow_module_level=True)
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import itertools
 import json
 import os
-import platform
 import queue
 import resource
 import select
@@ -30,7 +28,7 @@ import struct
 import subprocess
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +58,7 @@ from aioteredo.backends._netlink import (
 from . import miredo_lab
 from .miredo_lab import NAT_PORT, Lab
 from .requirements import require
+from .seccomp import call, on_a_thread, refuse
 
 INITIAL, PARAMETER = NotificationType.INITIAL, NotificationType.PARAMETER
 UID = 12345  # nobody's but ours
@@ -147,15 +146,6 @@ def open_fds() -> set[str]:
     """What is open, apart from the directory that says so."""
     fds = set(os.listdir("/proc/self/fd"))
     return {fd for fd in fds if os.path.exists(f"/proc/self/fd/{fd}")}
-
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def call(function: str, *arguments: Any) -> None:
-    if getattr(libc, function)(*arguments) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{function}: {os.strerror(code)}")
 
 
 @pytest.fixture
@@ -421,52 +411,6 @@ def test_datagram_longer_than_the_buffer_is_an_error() -> None:
 
 
 # netlink refused
-
-
-SYSTEM_CALLS = {
-    "x86_64": {"socket": 41, "bind": 49},
-    "aarch64": {"socket": 198, "bind": 200},
-}
-
-
-def refuse(system_call: str, code: int, first_argument: int | None = None) -> None:
-    """Have the kernel refuse a system call to this thread, as systemd would."""
-    if platform.machine() not in SYSTEM_CALLS:
-        pytest.skip("the numbers of the system calls are not known here")
-    set_no_new_privs, set_seccomp, mode_filter = 38, 22, 2
-    number = SYSTEM_CALLS[platform.machine()][system_call]
-    program = [
-        (0x20, 0, 0, 0),  # load the system call's number
-        (0x15, 0, 3, number),
-        (0x20, 0, 0, 16),  # load its first argument
-        (0x15, 0, 1, first_argument or 0),
-        (0x06, 0, 0, 0x00050000 | code),  # SECCOMP_RET_ERRNO
-        (0x06, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
-    ]
-    if first_argument is None:
-        program[1:4] = [(0x15, 0, 1, number)]
-    memory = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
-    code_at = ctypes.create_string_buffer(memory, len(memory))
-    fprog = struct.pack("HP", len(program), ctypes.addressof(code_at))
-    call("prctl", set_no_new_privs, 1, 0, 0, 0)
-    call("prctl", set_seccomp, mode_filter, ctypes.create_string_buffer(fprog), 0, 0)
-
-
-def on_a_thread(function: Callable[[], None]) -> None:
-    """Run *function* on a thread that ends with it, and raise what it raises."""
-    raised: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            function()
-        except BaseException as error:  # noqa: BLE001 - raised by the caller
-            raised.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(TIMEOUT)
-    for error in raised:
-        raise error
 
 
 @pytest.mark.parametrize(

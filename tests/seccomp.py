@@ -1,0 +1,71 @@
+"""System calls that the kernel refuses, as under a service manager's restrictions.
+
+The filter is for one thread, and for the processes that it starts, to their end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .waiting import TIMEOUT
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+SYSTEM_CALLS = {
+    "x86_64": {"socket": 41, "bind": 49},
+    "aarch64": {"socket": 198, "bind": 200},
+}
+
+
+def refuse(system_call: str, code: int, first_argument: int | None = None) -> None:
+    """Have the kernel refuse a system call to this thread, as systemd would."""
+    if platform.machine() not in SYSTEM_CALLS:
+        pytest.skip("the numbers of the system calls are not known here")
+    set_no_new_privs, set_seccomp, mode_filter = 38, 22, 2
+    number = SYSTEM_CALLS[platform.machine()][system_call]
+    program = [
+        (0x20, 0, 0, 0),  # load the system call's number
+        (0x15, 0, 3, number),
+        (0x20, 0, 0, 16),  # load its first argument
+        (0x15, 0, 1, first_argument or 0),
+        (0x06, 0, 0, 0x00050000 | code),  # SECCOMP_RET_ERRNO
+        (0x06, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
+    ]
+    if first_argument is None:
+        program[1:4] = [(0x15, 0, 1, number)]
+    memory = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    code_at = ctypes.create_string_buffer(memory, len(memory))
+    fprog = struct.pack("HP", len(program), ctypes.addressof(code_at))
+    call("prctl", set_no_new_privs, 1, 0, 0, 0)
+    call("prctl", set_seccomp, mode_filter, ctypes.create_string_buffer(fprog), 0, 0)
+
+
+def on_a_thread(function: Callable[[], None]) -> None:
+    """Run *function* on a thread that ends with it, and raise what it raises."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - raised by the caller
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(TIMEOUT)
+    for error in raised:
+        raise error
+
+
+def call(function: str, *arguments: Any) -> None:
+    if getattr(libc, function)(*arguments) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{function}: {os.strerror(code)}")
