@@ -49,6 +49,7 @@ COMMANDS = ["watch", "port", "exec", "backends"]
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="how much a pipe holds is known of Linux"
 )
+STOPS = ["SIGINT", "SIGTERM", *(["SIGBREAK"] if sys.platform == "win32" else [])]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of it")
 
 
@@ -464,7 +465,7 @@ def test_backend_fails_later(running: Running) -> None:
 # signals
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", STOPS)
 def test_stopped_while_watching(running: Running, name: str) -> None:
     """A signal ends it at once and without a word; the status says which."""
     number = signal.Signals[name]
