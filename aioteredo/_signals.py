@@ -49,8 +49,8 @@ class Signals:
 
         :param again: only one that is still to come
         """
-        self._interruptible = True
         try:
+            self._interruptible = True
             if self._received and not again:  # since the loop has last had its turn
                 raise KeyboardInterrupt
             yield

@@ -309,6 +309,8 @@ async def test_may_not_be_signalled(runs: Runs, capsys: pytest.CaptureFixture[st
 @linux
 def test_may_not_be_signalled_and_stalled(running: Running, runs: Runs) -> None:
     """A signal ends also the wait for who reads that, and CMD is awaited still."""
+    from .seccomp import on_a_thread
+
     if os.geteuid() != 0:
         pytest.skip("only root can start another user's process")
     prctl, drop_from_bounding_set, cap_kill = ctypes.CDLL(None).prctl, 24, 5
@@ -319,11 +321,13 @@ def test_may_not_be_signalled_and_stalled(running: Running, runs: Runs) -> None:
             while os.write(writing, b"full"):
                 pass
         os.set_blocking(writing, True)
-        running.start(
-            *("exec", "--", *runs.cmd, "another-user", "{port}"),
-            stderr=stderr,
-            preexec_fn=lambda: prctl(drop_from_bounding_set, cap_kill, 0, 0, 0),
-        )
+
+        def start() -> None:  # on a thread, for what it drops is gone for good
+            assert prctl(drop_from_bounding_set, cap_kill, 0, 0, 0) == 0
+            cmd = [*runs.cmd, "another-user", "{port}"]
+            running.start("exec", "--", *cmd, stderr=stderr)
+
+        on_a_thread(start)
         running.change(1)
         run = runs.next()
         running.process.send_signal(signal.SIGTERM)
