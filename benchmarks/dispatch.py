@@ -4,10 +4,10 @@ The consumer is idle: its loop has gone to sleep before each callback. Under loa
 other tasks keep the loop busy, each for some ten microseconds a turn. Such a loop lets
 go of the GIL once a turn, too briefly for a thread on another processor to wake up and
 take it; and since it was woken for it, that thread never waits out the interpreter's
-switch interval, after which it would be given the GIL. With the default of 5 ms one such
-thread in three waited for seconds (23 at most): a Python thread before its callback, a
-native one in it. That is CPython's, and the same for all who are called back by a thread;
-so under load the interval is shorter than a turn of the loop.
+switch interval, after which it would be given the GIL. With the default of 5 ms, eight
+callbacks took 7 to 23 s in seven of twelve tries: a Python thread waits before its
+callback, a native one in it. That is CPython's, and the same for all who are called back
+by a thread; so under load the interval is shorter than a turn of the loop.
 
 And the other side of it, what the callback costs the notifying thread, which a system
 may share among all that it notifies. That is measured in C, around the callback: with
