@@ -38,7 +38,7 @@ from aioteredo import (
     MiredoBackend,
     NotificationType,
 )
-from aioteredo.backends import _netlink, miredo
+from aioteredo.backends import _miredo_subscription, _netlink, miredo
 from aioteredo.backends._inet_diag import (
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
@@ -98,7 +98,7 @@ class Recorder:
 @contextlib.contextmanager
 def watching(
     backend: MiredoBackend, *, initial: bool = False
-) -> Iterator[tuple[Recorder, miredo._Subscription]]:
+) -> Iterator[tuple[Recorder, _miredo_subscription.Subscription]]:
     sink = Recorder()
     subscription = backend.subscribe(sink, initial=initial)
     try:
@@ -175,7 +175,7 @@ def backend(netns: None) -> MiredoBackend:
 @pytest.fixture
 def no_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is found by looking again: there must be an event."""
-    monkeypatch.setattr(miredo, "RETRY_FOR", 0.0)
+    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
 
 
 # which backend there is
@@ -660,7 +660,7 @@ def test_tunnel_then_bind_is_noticed(
     """After a tunnel was announced the bind is found, though nothing announces it."""
     looks, sink = Looks(monkeypatch), Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(miredo, "RETRY_FOR", 0.0)
+        patch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
         looks.expect()
@@ -786,7 +786,7 @@ def test_lost_events_are_made_up_for_by_looking(
     monkeypatch.setattr(Listener, "receive", recorded)
     sock, sink = bound(), Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(miredo, "RETRY_FOR", 0.0)
+        patch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
         links = subscription._links.socket
@@ -824,7 +824,7 @@ def test_flood_of_events_does_not_keep_it_from_looking(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a number of events it looks, even if there are more."""
-    monkeypatch.setattr(miredo, "BATCH", 1)
+    monkeypatch.setattr(_miredo_subscription, "BATCH", 1)
     sock = bound()
     with watching(backend) as (sink, _):
         for number in range(5):
@@ -847,7 +847,7 @@ def test_watches_leave_nothing_open(backend: MiredoBackend, count: int) -> None:
                 pass
     assert open_fds() == before
     assert set(threading.enumerate()) <= threads  # others of the suite may have ended
-    assert not miredo._subscriptions
+    assert not _miredo_subscription._subscriptions
 
 
 def test_nothing_is_pushed_after_cancel(backend: MiredoBackend) -> None:
@@ -909,7 +909,7 @@ def test_failure_on_start_leaves_nothing_open(
     assert (caught.value.function, caught.value.symbol) == (function, "EMFILE")
     assert open_fds() == before
     assert sink.empty()
-    assert not miredo._subscriptions
+    assert not _miredo_subscription._subscriptions
 
 
 def test_thread_that_cannot_start_leaves_nothing_open(
@@ -975,7 +975,7 @@ def test_fork_does_not_disturb_the_parent(backend: MiredoBackend) -> None:
             pid = os.fork()
         if pid == 0:  # pragma: no cover - the child's
             left = open_fds() - before - {str(sock.fileno())}
-            os._exit(bool(left) or bool(miredo._subscriptions))
+            os._exit(bool(left) or bool(_miredo_subscription._subscriptions))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         sock.close()
         assert sink.take() == (None, PARAMETER)

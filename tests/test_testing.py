@@ -64,7 +64,7 @@ if sys.platform == "linux":
     import errno
 
     from aioteredo import MiredoBackend
-    from aioteredo.backends import miredo
+    from aioteredo.backends import _miredo_subscription
     from aioteredo.backends._inet_diag import CloseListener
 
     from .test_miredo import UID, bound, tunnel
@@ -83,13 +83,13 @@ if sys.platform == "linux":
 
             def refuse(on: bool) -> None:
                 listener = refused if on else CloseListener
-                monkeypatch.setattr(miredo, "CloseListener", listener)
+                monkeypatch.setattr(_miredo_subscription, "CloseListener", listener)
 
             def refused() -> None:
                 raise BackendError("socket(AF_NETLINK)", errno.EMFILE, "errno")
 
             def fail() -> None:
-                for subscription in miredo._subscriptions:
+                for subscription in _miredo_subscription._subscriptions:
                     subscription._table.close()
                 change(None)
 
