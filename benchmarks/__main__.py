@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 from . import compare, measure, report, results, targets
 from .dispatch import CallbackCost, Latency, LoadedLatency
 from .fan_out import FanOut
-from .measure import Measure, Row
+from .measure import Measure, Plan, Row
 from .overhead import Idle, Import, OpenClose
 from .volume import Burst, Stalled
 
@@ -58,7 +59,8 @@ def main() -> int:
         if arguments.load is not None:
             found = results.load(arguments.load)
         else:
-            found = _measure(measures, arguments.quick)
+            plans = [_plan(measure, arguments) for measure in measures]
+            found = _measure(measures, plans)
         if arguments.json is not None:
             results.save(found, arguments.json, [cls() for cls in MEASURES])
         report.show(found, measures, console)
@@ -77,9 +79,15 @@ def main() -> int:
     return int(any(change.verdict == "slower" for change in changes))
 
 
-def _measure(measures: list[Measure], quick: bool) -> results.Results:
+def _plan(measure: Measure, arguments: argparse.Namespace) -> Plan:
+    plan = measure.quick if arguments.quick else measure.full
+    if arguments.rounds is None:
+        return plan
+    return dataclasses.replace(plan, rounds=arguments.rounds)
+
+
+def _measure(measures: list[Measure], plans: list[Plan]) -> results.Results:
     rng, rows = random.Random(), list[Row]()  # noqa: S311 - no secret
-    plans = [(m, m.quick if quick else m.full) for m in measures]
     console = Console(stderr=True)
     columns = (
         *Progress.get_default_columns()[:3],
@@ -87,7 +95,7 @@ def _measure(measures: list[Measure], quick: bool) -> results.Results:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for one, plan in plans:
+        for one, plan in zip(measures, plans, strict=True):
             total = plan.rounds * len(measure.cells_of(one, plan))
             ticks = progress.track(range(total), total, description=one.title)
             rows += measure.run(one, plan, rng, ticks)
@@ -108,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{', '.join(names)}; default: all",
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, within 90 s")
+    parser.add_argument(
+        "--rounds",
+        type=_rounds,
+        metavar="N",
+        help="so many for each measure: more of them narrow the intervals",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw, as SVG and PNG")
     parser.add_argument(
@@ -123,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         help="measure nothing, report on this run",
     )
     return parser
+
+
+def _rounds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -281,11 +281,14 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_command_measures_and_compares(tmp_path: Path) -> None:
     """A run is saved, drawn, reported, and compared with itself: nothing changed."""
     file, pictures = str(tmp_path / "run.json"), tmp_path / "pictures"
-    made = command("fan-out", "--quick", "--json", file, "--plot", str(pictures))
+    made = command(
+        *("fan-out", "--quick", "--rounds", "2"), *("--json", file, "--plot", str(pictures))
+    )
     assert (made.returncode, made.stderr) == (0, "")
     assert "Fan-out" in made.stdout
     assert "Dispatch" not in made.stdout
     assert (pictures / "fan-out.svg").exists()
+    assert {len(row.rounds) for row in results.load(Path(file)).rows} == {2}
     same = command("--load", file, "--compare", file)
     assert (same.returncode, same.stderr) == (0, "")
     assert "slower" not in same.stdout
@@ -332,6 +335,7 @@ def test_command_fails_where_aioteredo_got_slower(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("no-such-measure",), "no such measure"),
+        (("--rounds", "0"), "--rounds: must be 1 or more"),
         (("--load", "/no/such/file"), "No such file"),
         (("--load", str(ROOT / "pyproject.toml")), "benchmarks: "),
     ],
