@@ -117,13 +117,18 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
 @pytest.fixture(scope="session", autouse=True)
 def _signals_as_usual() -> Iterator[None]:
     """A shell's background job ignores SIGINT, and what it starts would do so as well."""
-    names = {"SIGINT", "SIGTERM", "SIGHUP"} & signal.Signals.__members__.keys()
-    ignored = [n for n in names if signal.getsignal(signal.Signals[n]) is signal.SIG_IGN]
-    for name in ignored:
-        signal.signal(signal.Signals[name], signal.SIG_DFL)
+    usual = dict.fromkeys(("SIGTERM", "SIGHUP"), signal.SIG_DFL)
+    ignored = [
+        (number, handler)
+        for name, handler in {**usual, "SIGINT": signal.default_int_handler}.items()
+        if (number := getattr(signal, name, None)) is not None
+        if signal.getsignal(number) is signal.SIG_IGN
+    ]
+    for number, handler in ignored:
+        signal.signal(number, handler)
     yield
-    for name in ignored:
-        signal.signal(signal.Signals[name], signal.SIG_IGN)
+    for number, _ in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture
