@@ -17,8 +17,9 @@ import math
 import queue
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from time import monotonic_ns
 from typing import Any, ClassVar, Final, Self
 
@@ -71,30 +72,87 @@ class Contender(ABC):
     async def __aexit__(self, *_: object) -> None:
         await self.resources.aclose()
 
-    async def open(self) -> None:
-        self.resources.callback(self.source.attach(self.callback))
-
-    def callback(self, port: int, notification_type: int) -> None:
-        """What the notifying thread calls."""
-        raise NotImplementedError
+    @abstractmethod
+    async def open(self) -> None: ...
 
     @abstractmethod
     async def consume(self, consumer: Consumer) -> None:
         """Call *consumer* with each event until it returns True."""
 
 
-class OnAsyncio(Contender):
+class Attached(Contender):
+    """One whose own callback the notifying thread calls."""
+
+    async def open(self) -> None:
+        self.resources.callback(self.source.attach(self.callback))
+
+    @abstractmethod
+    def callback(self, port: int, notification_type: int) -> None: ...
+
+
+class OnAsyncio(Attached):
+    post: Callable[..., object]
+
     async def open(self) -> None:
         self.post = asyncio.get_running_loop().call_soon_threadsafe
         await super().open()
 
 
-class OnTrio(Contender):
+class OnTrio(Attached):
     loops = ("trio",)
+    post: Callable[..., object]
 
     async def open(self) -> None:
         self.post = trio.lowlevel.current_trio_token().run_sync_soon
         await super().open()
+
+
+class Posting(Attached):
+    """The event is built by the notifying thread, and put by the loop's."""
+
+    post: Callable[..., object]
+    put: Callable[[PortEvent], object]
+
+    def callback(self, port: int, notification_type: int) -> None:
+        self.post(self.put, make_event(port, notification_type))
+
+
+class Putting(Attached):
+    """A queue that may be put to from any thread."""
+
+    put: Callable[[PortEvent], object]
+
+    def callback(self, port: int, notification_type: int) -> None:
+        self.put(make_event(port, notification_type))
+
+
+class Getting(Attached):
+    """An async ``get`` that returns at once while there is something."""
+
+    get: Callable[[], Awaitable[PortEvent]]
+
+    async def consume(self, consumer: Consumer) -> None:
+        get = self.get
+        while not consumer(await get()):
+            pass
+
+
+class Streaming(Attached):
+    """A stream whose ``receive`` lets others run each time: a burst would wait for them."""
+
+    would_block: ClassVar[type[Exception]]
+    receive: Any
+
+    async def consume(self, consumer: Consumer) -> None:
+        take, wait = self.receive.receive_nowait, self.receive.receive
+        would_block = self.would_block
+        while True:
+            try:
+                event = take()
+            except would_block:
+                event = await wait()
+            if consumer(event):
+                return
 
 
 class Floor(OnAsyncio):
@@ -160,190 +218,121 @@ class Aioteredo(Contender):
                 return
 
 
-class Recipe(OnAsyncio):
+class Recipe(Getting, Posting, OnAsyncio):
     """What everybody writes: ``call_soon_threadsafe(queue.put_nowait, event)``."""
 
     name = "recipe"
 
     async def open(self) -> None:
-        self.queue: asyncio.Queue[PortEvent] = asyncio.Queue()
+        queue: asyncio.Queue[PortEvent] = asyncio.Queue()
+        self.put, self.get = queue.put_nowait, queue.get
         await super().open()
 
-    def callback(self, port: int, notification_type: int) -> None:
-        self.post(self.queue.put_nowait, make_event(port, notification_type))
 
-    async def consume(self, consumer: Consumer) -> None:
-        get = self.queue.get
-        while not consumer(await get()):
-            pass
-
-
-class TrioRecipe(OnTrio):
+class TrioRecipe(Streaming, Posting, OnTrio):
     """The same on trio: ``run_sync_soon(channel.send_nowait, event)``."""
 
     name = "recipe"
+    would_block = trio.WouldBlock
 
     async def open(self) -> None:
-        self.send, self.receive = trio.open_memory_channel[PortEvent](math.inf)
+        send, self.receive = trio.open_memory_channel[PortEvent](math.inf)
+        self.put = send.send_nowait
         await super().open()
 
-    def callback(self, port: int, notification_type: int) -> None:
-        self.post(self.send.send_nowait, make_event(port, notification_type))
 
-    async def consume(self, consumer: Consumer) -> None:
-        # receive() lets others run each time, and a burst would wait for them
-        while True:
-            try:
-                event = self.receive.receive_nowait()
-            except trio.WouldBlock:
-                event = await self.receive.receive()
-            if consumer(event):
-                return
-
-
-class RunCoroutineThreadsafe(Contender):
+class RunCoroutineThreadsafe(Getting):
     name = "run_coroutine_threadsafe(put)"
 
     async def open(self) -> None:
         self.running = asyncio.get_running_loop()
-        self.queue: asyncio.Queue[PortEvent] = asyncio.Queue()
+        queue: asyncio.Queue[PortEvent] = asyncio.Queue()
+        self.put, self.get = queue.put, queue.get
         await super().open()
 
     def callback(self, port: int, notification_type: int) -> None:
         event = make_event(port, notification_type)
-        asyncio.run_coroutine_threadsafe(self.queue.put(event), self.running)
-
-    consume = Recipe.consume
+        asyncio.run_coroutine_threadsafe(self.put(event), self.running)
 
 
-class Janus(Contender):
+class Janus(Getting, Putting):
     name = "janus"
 
     async def open(self) -> None:
-        self.queue: janus.Queue[PortEvent] = janus.Queue()
-        self.resources.push_async_callback(self.queue.aclose)
-        self.put = self.queue.sync_q.put
+        queue: janus.Queue[PortEvent] = janus.Queue()
+        self.resources.push_async_callback(queue.aclose)
+        self.put, self.get = queue.sync_q.put, queue.async_q.get
         await super().open()
 
-    def callback(self, port: int, notification_type: int) -> None:
-        self.put(make_event(port, notification_type))
 
-    async def consume(self, consumer: Consumer) -> None:
-        get = self.queue.async_q.get
-        while not consumer(await get()):
-            pass
-
-
-class Culsans(Contender):
+class Culsans(Getting, Putting):
     name = "culsans"
     loops = loops.EVERY
 
     async def open(self) -> None:
-        self.queue: culsans.Queue[PortEvent] = culsans.Queue()
-        self.put = self.queue.sync_q.put
+        queue: culsans.Queue[PortEvent] = culsans.Queue()
+        self.put, self.get = queue.sync_q.put, queue.async_q.get
         await super().open()
 
-    callback = Janus.callback
-    consume = Janus.consume
 
-
-class Aiologic(Contender):
+class Aiologic(Getting, Putting):
     name = "aiologic"
     loops = loops.EVERY
 
     async def open(self) -> None:
-        self.queue: aiologic.SimpleQueue[PortEvent] = aiologic.SimpleQueue()
-        self.put = self.queue.put
+        queue: aiologic.SimpleQueue[PortEvent] = aiologic.SimpleQueue()
+        self.put, self.get = queue.put, queue.async_get
         await super().open()
 
-    callback = Janus.callback
 
-    async def consume(self, consumer: Consumer) -> None:
-        get = self.queue.async_get
-        while not consumer(await get()):
-            pass
-
-
-class MemoryObjectStream(OnAsyncio):
-    name = "memory object stream"
+class AnyioStream(Streaming):
+    would_block = anyio.WouldBlock
 
     async def open(self) -> None:
-        self.send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
-        self.resources.enter_context(self.send)
+        send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
+        self.resources.enter_context(send)
         self.resources.enter_context(self.receive)
+        self.put = send.send_nowait
         await super().open()
 
-    def callback(self, port: int, notification_type: int) -> None:
-        self.post(self.send.send_nowait, make_event(port, notification_type))
 
-    async def consume(self, consumer: Consumer) -> None:
-        # receive() lets others run each time, and a burst would wait for them
-        while True:
-            try:
-                event = self.receive.receive_nowait()
-            except anyio.WouldBlock:
-                event = await self.receive.receive()
-            if consumer(event):
-                return
-
-
-class TrioMemoryObjectStream(OnTrio):
+class MemoryObjectStream(AnyioStream, Posting, OnAsyncio):
     name = "memory object stream"
-    callback = MemoryObjectStream.callback
-    consume = MemoryObjectStream.consume
-
-    async def open(self) -> None:
-        self.send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
-        self.resources.enter_context(self.send)
-        self.resources.enter_context(self.receive)
-        await super().open()
 
 
-class Portal(Contender):
+class TrioMemoryObjectStream(AnyioStream, Posting, OnTrio):
+    name = "memory object stream"
+
+
+class Portal(AnyioStream):
     name = "BlockingPortal"
     loops = loops.EVERY
     waits_for_loop = True
 
     async def open(self) -> None:
         self.portal = await self.resources.enter_async_context(BlockingPortal())
-        self.send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
-        self.resources.enter_context(self.send)
-        self.resources.enter_context(self.receive)
         await super().open()
 
     def callback(self, port: int, notification_type: int) -> None:
-        event = make_event(port, notification_type)
-        self.portal.start_task_soon(self.send.send_nowait, event)
-
-    consume = MemoryObjectStream.consume
+        self.portal.start_task_soon(self.put, make_event(port, notification_type))
 
 
-class ToThread(Contender):
+class ToThread(Getting, Putting):
     name = "to_thread(queue.get)"
+    in_thread: ClassVar[Any] = staticmethod(asyncio.to_thread)
 
     async def open(self) -> None:
-        self.queue: queue.SimpleQueue[PortEvent] = queue.SimpleQueue()
-        self.put = self.queue.put
+        simple: queue.SimpleQueue[PortEvent] = queue.SimpleQueue()
+        self.put, self.get = simple.put, partial(self.in_thread, simple.get)
         await super().open()
-
-    callback = Janus.callback
-
-    async def consume(self, consumer: Consumer) -> None:
-        get = self.queue.get
-        while not consumer(await asyncio.to_thread(get)):
-            pass
 
 
 class TrioToThread(ToThread):
     loops = ("trio",)
-
-    async def consume(self, consumer: Consumer) -> None:
-        get = self.queue.get
-        while not consumer(await trio.to_thread.run_sync(get)):
-            pass
+    in_thread = staticmethod(trio.to_thread.run_sync)
 
 
-class Polling(Contender):
+class Polling(Attached):
     """Sees the latest port only."""
 
     name = "polling every 50 ms"
