@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import random
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +18,14 @@ from .dispatch import CallbackCost, Latency, LoadedLatency
 from .fan_out import FanOut
 from .measure import Measure, Plan, Row
 from .overhead import Idle, Import, OpenClose
-from .volume import Burst, Stalled
+from .volume import Burst, Dropped, Stalled
 
 MEASURES: Final[tuple[type[Measure], ...]] = (
     Latency,
     LoadedLatency,
     CallbackCost,
     Burst,
+    Dropped,
     Stalled,
     FanOut,
     OpenClose,
@@ -35,48 +37,66 @@ MEASURES: Final[tuple[type[Measure], ...]] = (
 def main() -> int:
     """Run the command line.
 
-    :return: 0; 1 if something of aioteredo's is slower than in the run compared with; 2 for
-        wrong usage, or a file that cannot be read or written
+    :return: 0; 2 for wrong usage, a file that cannot be read or written, or two runs that
+        have nothing to compare; 3 if something of aioteredo's is slower than in the run
+        compared with; 130 if it was interrupted, after it has reported what is measured
     """
     parser = _parser()
     arguments = parser.parse_args()
     unknown = {*arguments.measure} - {cls.name for cls in MEASURES}
     if unknown:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
-    console = Console(width=None if sys.stdout.isatty() else 400)
     measures = [
         cls() for cls in MEASURES if not arguments.measure or cls.name in arguments.measure
     ]
     try:
-        # what would fail in the end fails now
-        if arguments.json is not None:
-            arguments.json.open("a").close()
-        if arguments.plot is not None:
-            from . import plots  # matplotlib takes its time
-
-            arguments.plot.mkdir(parents=True, exist_ok=True)
-        old = None if arguments.compare is None else results.load(arguments.compare)
-        if arguments.load is not None:
-            found = results.load(arguments.load)
-        else:
-            plans = [_plan(measure, arguments) for measure in measures]
-            found = _measure(measures, plans)
-        if arguments.json is not None:
-            results.save(found, arguments.json, [cls() for cls in MEASURES])
-        report.show(found, measures, console)
-        report.show_targets(targets.judge(found), console)
-        if arguments.plot is not None:
-            for path in plots.plot(found, arguments.plot):
-                console.print(path)
+        return _run(arguments, measures)
     except (OSError, ValueError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
+
+
+def _run(arguments: argparse.Namespace, measures: list[Measure]) -> int:
+    console = Console(width=None if sys.stdout.isatty() else 400)
+    # what would fail in the end fails now
+    old = None if arguments.compare is None else results.load(arguments.compare)
+    found = None if arguments.load is None else results.load(arguments.load)
+    if arguments.json is not None:
+        if arguments.json.is_dir():
+            raise IsADirectoryError(f"{arguments.json} is a directory")
+        tempfile.TemporaryFile(dir=arguments.json.parent).close()
+    if arguments.plot is not None:
+        from . import plots  # matplotlib takes its time
+
+        arguments.plot.mkdir(parents=True, exist_ok=True)
+    interrupted = False
+    if found is None:
+        found, interrupted = _measure(
+            [(measure, _plan(measure, arguments)) for measure in measures]
+        )
+    if arguments.json is not None and found.rows:
+        results.save(found, arguments.json, [cls() for cls in MEASURES])
+    report.show(found, measures, console)
+    report.show_targets(targets.judge(found), console)
+    if arguments.plot is not None:
+        for path in plots.plot(found, arguments.plot):
+            console.print(path)
     report.show_about(found.about, console)
-    if old is None:
-        return 0
-    changes = compare.compare(found, old, measures)
+    if interrupted:
+        return 130
+    return 0 if old is None else _compare(found, old, measures, console)
+
+
+def _compare(
+    new: results.Results, old: results.Results, measures: list[Measure], console: Console
+) -> int:
+    changes = compare.compare(new, old, measures)
     report.show_changes(changes, old.about, console)
-    return int(any(change.verdict == "slower" for change in changes))
+    if any(change.verdict == "slower" for change in changes):
+        return 3
+    if not any(change.factor is not None for change in changes):
+        raise ValueError("no time or rate could be compared: see the verdicts")
+    return 0
 
 
 def _plan(measure: Measure, arguments: argparse.Namespace) -> Plan:
@@ -86,21 +106,28 @@ def _plan(measure: Measure, arguments: argparse.Namespace) -> Plan:
     return dataclasses.replace(plan, rounds=arguments.rounds)
 
 
-def _measure(measures: list[Measure], plans: list[Plan]) -> results.Results:
-    rng, rows = random.Random(), list[Row]()  # noqa: S311 - no secret
+def _measure(plans: list[tuple[Measure, Plan]]) -> tuple[results.Results, bool]:
+    """All that is finished, and whether it was interrupted before the rest."""
+    seed = random.SystemRandom().getrandbits(32)
+    rng, rows = random.Random(seed), list[Row]()  # noqa: S311 - no secret
+    about = results.about(" ".join(["python -m benchmarks", *sys.argv[1:]]), seed)
     console = Console(stderr=True)
     columns = (
         *Progress.get_default_columns()[:3],
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for one, plan in zip(measures, plans, strict=True):
-            total = plan.rounds * len(measure.cells_of(one, plan))
-            ticks = progress.track(range(total), total, description=one.title)
-            rows += measure.run(one, plan, rng, ticks)
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    return results.Results(results.about(command), rows)
+    try:
+        with Progress(
+            *columns, console=console, disable=not console.is_terminal
+        ) as progress:
+            for one, plan in plans:
+                total = plan.rounds * len(measure.cells_of(one, plan))
+                ticks = progress.track(range(total), total, description=one.title)
+                rows += measure.run(one, plan, rng, ticks)
+    except KeyboardInterrupt:
+        return results.Results(about, rows), True
+    return results.Results(about, rows), False
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         "--compare",
         type=Path,
         metavar="OLD.json",
-        help="say what changed since that run; exit 1 if aioteredo is slower",
+        help="say what changed since that run; exit 3 if aioteredo is slower",
     )
     parser.add_argument(
         "--load",

@@ -13,21 +13,24 @@ speak of, and another amount of work is another measure.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .contenders import Aioteredo
 from .measure import Measure, Metric, Row
+from .overhead import IMPORT, IMPORT_WATCH
 from .results import Results
 from .statistics import CONFIDENCE, Estimate, Sampled, change
 
-FEWEST_ROUNDS = 5
+FEWEST_ROUNDS: Final = 5
+VERDICTS: Final = ("faster", "slower", "same", "noise")
+_OURS: Final = (Aioteredo.name, IMPORT, IMPORT_WATCH)
 
 
 class Change(NamedTuple):
     """How one figure changed.
 
     :param factor: of the ratio to the base; None of a count, or if not compared
-    :param verdict: ``"faster"``, ``"slower"``, ``"same"``, ``"noise"``, or why not compared
+    :param verdict: one of :data:`VERDICTS`, or why not compared
     """
 
     what: str
@@ -66,7 +69,7 @@ def _look(new: Results, old: Results, measures: list[Measure]) -> Iterator[_Pair
         metric = None if measure is None else measure.metrics.get(row.metric)
         if measure is None or metric is None or metric.about:
             continue
-        if Aioteredo.name not in row.cell.contender:
+        if row.cell.contender not in _OURS:
             continue
         what = f"{row.measure}, {', '.join(row.cell)}: {row.metric}"
         before = old.find(row.measure, row.metric, *row.cell)
@@ -103,13 +106,18 @@ def _pairs(
     if min(len(row.rounds), len(before.rounds)) < FEWEST_ROUNDS:
         yield Change(what, None, f"fewer than {FEWEST_ROUNDS} rounds")
         return
+    now, then = (
+        (Sampled(row.rounds), Sampled(below.rounds)),
+        (
+            Sampled(before.rounds),
+            Sampled(below_before.rounds),
+        ),
+    )
     for name, q in (
         {"p50": 0.5, "p99": 0.99}.items() if metric.distribution else [("", 0.5)]
     ):
-        yield _Pair(
-            f"{what} {name}".strip(),
-            metric.higher_is_better,
-            q,
-            (Sampled(row.rounds), Sampled(below.rounds)),
-            (Sampled(before.rounds), Sampled(below_before.rounds)),
-        )
+        figure = f"{what} {name}".strip()
+        if all(sampled.knows(q) for sampled in (*now, *then)):
+            yield _Pair(figure, metric.higher_is_better, q, now, then)
+        else:
+            yield Change(figure, None, "too few samples")

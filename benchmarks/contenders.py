@@ -60,6 +60,7 @@ class Contender(ABC):
     keeps_events: ClassVar[bool] = True  # the floors do not
     sees_each: ClassVar[bool] = True  # a burst too, event by event
     waits_for_loop: ClassVar[bool] = False  # the callback does: a stalled loop stalls it
+    longest_burst: ClassVar[int] = 1_000_000  # some would take a minute for so many
 
     def __init__(self, source: Source, loop: str, buffer: int) -> None:
         self.source, self.loop, self.buffer = source, loop, buffer
@@ -243,6 +244,7 @@ class TrioRecipe(Streaming, Posting, OnTrio):
 
 class RunCoroutineThreadsafe(Getting):
     name = "run_coroutine_threadsafe(put)"
+    longest_burst = 100_000
 
     async def open(self) -> None:
         self.running = asyncio.get_running_loop()
@@ -308,6 +310,7 @@ class Portal(AnyioStream):
     name = "BlockingPortal"
     loops = loops.EVERY
     waits_for_loop = True
+    longest_burst = 100_000
 
     async def open(self) -> None:
         self.portal = await self.resources.enter_async_context(BlockingPortal())
@@ -319,6 +322,7 @@ class Portal(AnyioStream):
 
 class ToThread(Getting, Putting):
     name = "to_thread(queue.get)"
+    longest_burst = 100_000
     in_thread: ClassVar[Any] = staticmethod(asyncio.to_thread)
 
     async def open(self) -> None:

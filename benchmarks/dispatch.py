@@ -142,7 +142,9 @@ def _pace(
         else:
             # a change knows nothing of when it will be looked for
             delay = random.uniform(0, POLLING_INTERVAL)  # noqa: S311 - no secret
-            Timer(delay, source.resume).start()
+            timer = Timer(delay, source.resume)
+            timer.daemon = True
+            timer.start()
         return False
 
     async def main() -> Stamps:
@@ -211,7 +213,8 @@ def on_thread(
             keep_apart(1)
         results.append(function())
 
-    thread = Thread(target=run)
+    # a daemon: who is interrupted does not resume it any more, and is not to wait for it
+    thread = Thread(target=run, daemon=True)
     thread.start()
 
     def result() -> Stamps:

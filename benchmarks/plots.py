@@ -10,20 +10,28 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from . import loops
-from .contenders import ALL, Aioteredo, Ceiling
+from .contenders import ALL, Aioteredo, Ceiling, Floor, SecondFloor
 from .dispatch import Latency
 from .fan_out import FanOut, Futures, FuturesInOnePost, Watches
 from .figures import amount
 from .results import Results
 from .sources import SOURCES
 from .statistics import Sampled
-from .volume import DEFAULT_BUFFER, Burst
+from .volume import CASES, Burst
 
 PERCENTILES: Final = 1 - np.logspace(np.log10(0.75), -3, 120)
+BEYOND: Final = 20  # samples; of fewer a line would be a few events' luck
 _TICKS: Final = (0.5, 0.9, 0.99, 0.999)
+_TIMES: Final = [n * 10**power for power in range(7) for n in (1, 2, 5)]  # µs
 
 mpl.use("Agg")
 mpl.rcParams.update(
@@ -59,7 +67,9 @@ def plot(results: Results, directory: Path) -> list[Path]:
 def _style(name: str) -> dict[str, Any]:
     if name.startswith(Aioteredo.name):
         return {"color": "#d62728", "linewidth": 2.2, "zorder": 3}
-    if "floor" in name or name == FuturesInOnePost.name:
+    if name == SecondFloor.name:
+        return {"color": "0.45", "linewidth": 1.2, "linestyle": (0, (1, 1.5)), "zorder": 2}
+    if name in (Floor.name, FuturesInOnePost.name):
         return {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2)), "zorder": 2}
     names = [*dict.fromkeys(c.name for c in ALL), Futures.name]
     color = mpl.colormaps["tab10"]([0, 1, 2, 4, 5, 6, 8, 9, 7])[names.index(name) % 9]
@@ -83,7 +93,8 @@ def _panels(
     )
     figure.suptitle(title, fontsize=11, x=0.02, ha="left")
     where = f"{about['python']}, {about['system']}, {about['processor']}"
-    figure.text(0.02, -0.02, where, fontsize=7, color="0.4")
+    how = f"{about['command']}, {about['time']}, revision {about['revision']}"
+    figure.text(0.02, -0.06, f"{where}\n{how}", fontsize=7, color="0.4")
     return figure, {
         (loop, case): grid[i][j]
         for i, case in enumerate(lines)
@@ -123,18 +134,18 @@ def _latency(results: Results) -> Figure | None:
         if "polling" in cell.contender:
             continue  # a thousand times slower: the rest would be one line
         ax = axes[cell.loop, cell.case]
-        times = [sampled.quantile(float(p)) / 1e3 for p in PERCENTILES]
-        ax.plot(
-            1 / (1 - PERCENTILES), times, label=cell.contender, **_style(cell.contender)
-        )
+        known = PERCENTILES[(1 - PERCENTILES) * sampled.samples >= BEYOND]
+        times = [sampled.quantile(float(p)) / 1e3 for p in known]
+        ax.plot(1 / (1 - known), times, label=cell.contender, **_style(cell.contender))
     for (loop, case), ax in axes.items():
         ax.set_title(f"{loop}, {case} thread", loc="left", fontsize=9)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xticks([1 / (1 - q) for q in _TICKS], [f"{q * 100:g}" for q in _TICKS])
         ax.xaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_locator(FixedLocator(_TIMES))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_minor_locator(NullLocator())
         ax.grid(alpha=0.25)
         if case == panels[-1][1]:
             ax.set_xlabel("percentile")
@@ -148,24 +159,33 @@ def _burst(results: Results) -> Figure | None:
     rows = [
         (cell, sampled)
         for cell, sampled in _rows(results, Burst.name, "events")
-        if cell.case == "python" and cell.contender != DEFAULT_BUFFER
+        if cell.case.startswith("python") and cell.contender != Ceiling.name
     ]
     if not rows:
         return None
-    panels = [
-        (name, "python") for name in loops.EVERY if any(c[0].loop == name for c in rows)
-    ]
-    title = "Events a second in a burst from a Python thread (higher is better)"
+    # the longest that all have been through
+    everyone = {cell[::2] for cell, _ in rows}
+    case = next(
+        case
+        for case in reversed(CASES)
+        if {cell[::2] for cell, _ in rows if cell.case == case} == everyone
+    )
+    rows = [(cell, sampled) for cell, sampled in rows if cell.case == case]
+    panels = [(name, case) for name in loops.EVERY if any(c.loop == name for c, _ in rows)]
+    rounds = rows[0][1].rounds
+    title = (
+        f"Events a second in a burst from a Python thread: {CASES[case][1]:,} callbacks "
+        f"(median; line: least to most of {rounds} rounds; higher is better)"
+    )
     figure, axes = _panels(panels, title, results.about)
-    names = sorted(
-        {cell.contender for cell, _ in rows},
-        key=lambda name: max(s.quantile(0.5) for c, s in rows if c.contender == name),
+    names = [*dict.fromkeys(cell.contender for cell, _ in rows)]
+    names.sort(
+        key=lambda name: sum(s.quantile(0.5) for c, s in rows if c.contender == name)
     )
     for cell, sampled in rows:
-        ax, y = axes[cell.loop, "python"], names.index(cell.contender)
+        ax, y = axes[cell.loop, case], names.index(cell.contender)
         rate = sampled.quantile(0.5)
-        color = "0.8" if cell.contender == Ceiling.name else _style(cell.contender)["color"]
-        ax.barh(y, rate, color=color)
+        ax.barh(y, rate, color=_style(cell.contender)["color"])
         spread = [[rate - sampled.quantile(0.0)], [sampled.quantile(1.0) - rate]]
         ax.errorbar(rate, y, xerr=spread, color="black", linewidth=0.8)
         ax.annotate(
@@ -173,9 +193,10 @@ def _burst(results: Results) -> Figure | None:
         )
     for (loop, _), ax in axes.items():
         ax.set_title(loop, loc="left", fontsize=9)
-        ax.set_xscale("log")
         ax.set_yticks(range(len(names)), names)
         ax.margins(x=0.15)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: amount(x, "")))
         ax.set_xlabel("events a second")
     figure.tight_layout()
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from .compare import Change
+from .compare import VERDICTS, Change
 from .figures import amount, interval
 from .measure import Measure, Metric, Row
 from .results import Results
@@ -18,6 +18,8 @@ from .statistics import Sampled, ratio
 from .targets import Target
 
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+WIDE: Final = 130  # columns; else it is these quantiles that have ratios
+_NARROW: Final = {name: QUANTILES[name] for name in ("p50", "p99")}
 
 
 def show(results: Results, measures: Iterable[Measure], console: Console) -> None:
@@ -38,18 +40,20 @@ def _box(console: Console) -> box.Box:
 
 def _table(measure: Measure, title: str, rows: list[Row], console: Console) -> Table:
     table = Table(title=title, title_justify="left", box=_box(console))
-    table.add_column("")
+    table.add_column("", no_wrap=True)
+    quantiles = QUANTILES if console.width >= WIDE else _NARROW
     lines: dict[str, list[str]] = {}
     order: dict[str, float] = {}
     for name, metric in measure.metrics.items():
         here = [row for row in rows if row.metric == name]
-        for heading in _headings(measure, name, metric):
-            table.add_column(heading, justify="right")
+        for heading in _headings(measure, name, metric, quantiles):
+            table.add_column(heading, justify="right", overflow="fold")
         below = next((row for row in here if row.cell.contender == measure.base), None)
         for row in here:
             sampled = Sampled(row.rounds)
-            cells = [*_figures(sampled, below, metric), *_ratios(sampled, below, metric)]
-            lines.setdefault(row.cell.contender, []).extend(cells)
+            cells = lines.setdefault(row.cell.contender, [])
+            cells += _figures(sampled, below, metric, quantiles)
+            cells += _ratios(sampled, below, metric)
             sign = -1 if metric.higher_is_better else 1
             order.setdefault(row.cell.contender, sign * sampled.quantile(0.5))
     for contender in sorted(lines, key=order.__getitem__):
@@ -58,20 +62,23 @@ def _table(measure: Measure, title: str, rows: list[Row], console: Console) -> T
     return table
 
 
-def _headings(measure: Measure, name: str, metric: Metric) -> list[str]:
+def _headings(
+    measure: Measure, name: str, metric: Metric, quantiles: Iterable[str]
+) -> list[str]:
     if metric.distribution:
         to = f"to {measure.base}"
-        return [*QUANTILES, f"p50 over {measure.base}", f"p50 {to}", f"p99 {to}"]
+        return [*quantiles, f"p50 over {measure.base}", f"p50 {to}", f"p99 {to}"]
     return [name] if metric.about else [name, f"to {measure.base}"]
 
 
-def _figures(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str]:
+def _figures(
+    sampled: Sampled, below: Row | None, metric: Metric, quantiles: dict[str, float]
+) -> Iterator[str]:
     if not metric.distribution:
         yield amount(sampled.quantile(0.5), metric.unit)
         return
-    for q in QUANTILES.values():
-        known = q == 1 or sampled.samples * (1 - q) >= 1
-        yield amount(sampled.quantile(q), metric.unit) if known else ""
+    for q in quantiles.values():
+        yield amount(sampled.quantile(q), metric.unit) if sampled.knows(q) else ""
     if below is None:
         yield ""
     else:
@@ -84,7 +91,8 @@ def _ratios(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str
         base = None if below is None else Sampled(below.rounds)
         if metric.about:
             continue
-        if base is None or 0 in (base.quantile(0), sampled.quantile(0)):
+        known = base is not None and sampled.knows(q) and base.knows(q)
+        if base is None or not known or 0 in (base.quantile(0), sampled.quantile(0)):
             yield ""
         else:
             yield interval(ratio(sampled, base, q))
@@ -93,17 +101,18 @@ def _ratios(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str
 def show_targets(targets: Iterable[Target], console: Console) -> None:
     """Print what is meant to be reached."""
     table = Table(title="To reach", title_justify="left", box=_box(console))
-    for heading in ("", "here", "reached"):
-        table.add_column(heading)
+    for heading in ("", "here"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("reached", no_wrap=True)
     for target in targets:
         table.add_row(*target)
     if table.row_count:
         console.print(table)
 
 
-def show_changes(changes: Iterable[Change], old: dict[str, str], console: Console) -> None:
+def show_changes(changes: Sequence[Change], old: dict[str, str], console: Console) -> None:
     """Print what changed since the run that *old* is about."""
-    title = f"Since {old['time']} ({old['aioteredo']}, {old['python']}, {old['processor']})"
+    title = f"Since {old['time']} ({old['revision']}, {old['python']}, {old['processor']})"
     table = Table(title=title, title_justify="left", box=_box(console))
     for heading in ("aioteredo to its base", "factor", "verdict"):
         table.add_column(heading)
@@ -111,6 +120,8 @@ def show_changes(changes: Iterable[Change], old: dict[str, str], console: Consol
         factor = "" if change.factor is None else interval(change.factor)
         table.add_row(change.what, factor, change.verdict)
     console.print(table)
+    judged = sum(change.verdict in VERDICTS for change in changes)
+    console.print(f"{judged} of {len(changes)} compared")
 
 
 def show_about(about: dict[str, str], console: Console) -> None:

@@ -10,6 +10,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from .measure import Cell, Measure, Metric, Row
@@ -30,6 +33,17 @@ PACKAGES: Final = (
     "janus",
     "trio",
     "uvloop",
+)
+ABOUT: Final = (
+    "command",
+    "seed",
+    "revision",
+    "time",
+    "python",
+    "system",
+    "processor",
+    "switch interval",
+    *PACKAGES,
 )
 _LOWEST, _HIGHEST, _DIGITS = 1, 3_600_000_000_000, 3
 
@@ -49,10 +63,12 @@ class Results:
         return None
 
 
-def about(command: str) -> dict[str, str]:
-    """The machine and the versions."""
+def about(command: str, seed: int) -> dict[str, str]:
+    """The machine and the versions, and what the order of the cells was drawn from."""
     return {
         "command": command,
+        "seed": str(seed),
+        "revision": _revision(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()}",
@@ -60,6 +76,20 @@ def about(command: str) -> dict[str, str]:
         "switch interval": f"{sys.getswitchinterval()} s",
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def _revision() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    found = subprocess.run(  # noqa: S603 - nothing of it is anybody's input
+        [git, "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
 
 
 def _processor() -> str:
@@ -79,7 +109,10 @@ def _version(name: str) -> str:
 
 
 def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
-    """Write *results* to *path*."""
+    """Write *results* to *path*, or leave what is there.
+
+    :raises OSError: if it cannot be written
+    """
     metrics = {m.name: m.metrics for m in measures}
     rows = [
         {
@@ -92,7 +125,12 @@ def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
         for row in results.rows
     ]
     document = {"format": FORMAT, "about": results.about, "rows": rows}
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        whole.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Results:
@@ -101,12 +139,16 @@ def load(path: Path) -> Results:
     :raises OSError: if it cannot be read
     :raises ValueError: if it is something else
     """
-    document = json.loads(path.read_text("utf-8"))
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{path} is no result of these benchmarks in format {FORMAT}")
     try:
-        return Results(document["about"], [_row(item) for item in document["rows"]])
-    except (KeyError, TypeError) as error:
+        said = {key: str(document["about"].get(key, "unknown")) for key in ABOUT}
+        return Results(said, [_row(item) for item in document["rows"]])
+    except Exception as error:  # whatever a decoder makes of damage
         raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
@@ -115,7 +157,9 @@ def _row(item: dict[str, Any]) -> Row:
     if "histograms" in item:
         rounds: list[Sequence[float]] = [_decode(text) for text in item["histograms"]]
     else:
-        rounds = item["rounds"]
+        rounds = [[*map(float, samples)] for samples in item["rounds"]]
+    if not rounds or not all(rounds):
+        raise ValueError(f"a round of {item['measure']} is empty")
     return Row(item["measure"], cell, item["metric"], item["size"], rounds)
 
 
@@ -133,8 +177,13 @@ def _encode(rounds: list[Sequence[float]], metric: Metric) -> dict[str, Any]:
 
 def _decode(text: str) -> list[float]:
     histogram = HdrHistogram.decode(text)
+    counts = np.asarray(histogram.counts)  # its own iterators take 40 ms, this 0.3
     return [
-        float(item.value_iterated_to)
-        for item in histogram.get_recorded_iterator()
-        for _ in range(item.count_added_in_this_iter_step)
+        float(
+            histogram.get_highest_equivalent_value(
+                histogram.get_value_from_index(int(index))
+            )
+        )
+        for index in np.flatnonzero(counts)
+        for _ in range(counts[index])
     ]

@@ -56,6 +56,10 @@ class Sampled:
         """The quantile of all rounds."""
         return self._quantile(q, np.ones(self.rounds))
 
+    def knows(self, q: float) -> bool:
+        """Whether at least one sample is beyond the quantile (or it is the greatest)."""
+        return q == 1 or self.samples * (1 - q) >= 1
+
     def logarithms(self, q: float, run: int) -> Floats:
         """Those of the quantile, under each draw of that run's rounds."""
         return np.log([self._quantile(q, draw) for draw in _draws(self.rounds, run)])
@@ -74,11 +78,13 @@ def _draws(rounds: int, run: int) -> Floats:
     return drawn.astype(np.float64)
 
 
-def ratio(above: Sampled, below: Sampled, q: float) -> Estimate:
+def ratio(
+    above: Sampled, below: Sampled, q: float, confidence: float = CONFIDENCE
+) -> Estimate:
     """The ratio of two quantiles of one run, whose rounds are the same."""
     value = above.quantile(q) / below.quantile(q)
     resampled = above.logarithms(q, 0) - below.logarithms(q, 0)
-    return _estimate(value, resampled, above.rounds, CONFIDENCE)
+    return _estimate(value, resampled, above.rounds, confidence)
 
 
 def change(

@@ -13,90 +13,108 @@ import trio
 from aioteredo import PortEvent
 
 from . import loops
-from .contenders import ALL, Aioteredo, Ceiling, Consumer, Recipe, find
+from .contenders import ALL, Aioteredo, Ceiling, Consumer, Contender, Recipe, find
 from .dispatch import BUFFER, on_thread
 from .measure import Cell, Measure, Metric, Plan, Samples, check, for_each
 from .sources import LAST_PORT, SOURCES, Stamps
 
-DEFAULT_BUFFER: Final = f"{Aioteredo.name}, buffer {BUFFER}"
-PILOT: Final = 500
-# ns an event: who is slower gets fewer of them (a native callback alone takes 6 µs)
-PATIENCE: Final = {"python": 1_000, "native": 250}
+# Of a greater number, what the consumer finds waiting is more: what is compared is what
+# was given the same. A callback from a native thread takes 6 µs by itself.
+NUMBERS: Final = {"python": (10_000, 100_000, 1_000_000), "native": (10_000, 100_000)}
+CASES: Final = {
+    f"{source}, {number:,} callbacks": (source, number)
+    for source, numbers in NUMBERS.items()
+    for number in numbers
+}
 
 
 class Burst(Measure):
-    """Callbacks as fast as they come, all events kept but with the default buffer."""
+    """Callbacks as fast as they come, into a buffer that holds them all."""
 
     name = "burst"
     title = "Burst"
     base = Recipe.name
-    metrics: ClassVar = {
-        "events": Metric("1/s", higher_is_better=True),
-        "delivered": Metric("%", about=True),
-        "callbacks": Metric("", about=True),
-    }
+    metrics: ClassVar = {"events": Metric("1/s", higher_is_better=True)}
     quick, full = Plan(3, 10_000), Plan(5, 1_000_000)
 
-    def __init__(self) -> None:
-        self._counts: dict[Cell, int] = {}
-
     def cells(self) -> list[Cell]:
-        contenders = [(c.name, c.loops) for c in ALL if c.keeps_events and c.sees_each]
-        contenders += [(DEFAULT_BUFFER, loops.EVERY), (Ceiling.name, Ceiling.loops)]
-        return for_each(contenders, tuple(SOURCES))
+        contenders = [c for c in ALL if c.keeps_events and c.sees_each]
+        named = [*((c.name, c.loops) for c in contenders), (Ceiling.name, Ceiling.loops)]
+        return for_each(named, tuple(CASES))
+
+    def fits(self, cell: Cell, size: int) -> bool:
+        _, number = CASES[cell.case]
+        return number <= min(size, find(cell.contender, cell.loop).longest_burst)
 
     def run(self, cell: Cell, size: int) -> Samples:
-        if cell not in self._counts:
-            time, _ = self._burst(cell, min(size, PILOT))
-            self._counts[cell] = max(PILOT, int(size * PATIENCE[cell.case] / time * PILOT))
-        count = min(size, self._counts[cell])
-        time, delivered = self._burst(cell, count)
-        return {
-            "events": [delivered / time * 1e9],
-            "delivered": [100 * delivered / count],
-            "callbacks": [count],
-        }
+        source, number = CASES[cell.case]
+        number = min(number, size)
+        time, delivered, _ = burst(
+            find(cell.contender, cell.loop), cell.loop, source, number, number
+        )
+        check(delivered == number, cell, "lost events")
+        return {"events": [number / time * 1e9]}
 
-    def _burst(self, cell: Cell, count: int) -> tuple[int, int]:
-        default = cell.contender == DEFAULT_BUFFER
-        contender = Aioteredo if default else find(cell.contender, cell.loop)
-        delivered = missed = end = 0
-        source = SOURCES[cell.case]()
 
-        def count_events(event: PortEvent) -> bool:
-            nonlocal delivered
-            delivered += 1
-            return event.port == LAST_PORT
+class Dropped(Measure):
+    """The same into the default buffer: it is meant to drop, and to say how many."""
 
-        def count_missed_too(event: PortEvent) -> bool:
-            nonlocal delivered, missed
-            delivered += 1
-            missed += event.missed
-            return event.port == LAST_PORT
+    name = "dropped"
+    title = f"Burst into a buffer of {BUFFER}"
+    base = Aioteredo.name
+    metrics: ClassVar = {"dropped": Metric("%", about=True)}
+    quick, full = Plan(3, 10_000), Plan(5, 100_000)
 
-        def count_ints(port: int) -> bool:
-            nonlocal delivered
-            delivered += 1
-            return port == LAST_PORT
+    def cells(self) -> list[Cell]:
+        return for_each([(Aioteredo.name, Aioteredo.loops)], tuple(SOURCES))
 
-        consumer: Consumer = count_events
-        if default:
-            consumer = count_missed_too
-        elif contender is Ceiling:
-            consumer = count_ints
+    def run(self, cell: Cell, size: int) -> Samples:
+        _, delivered, missed = burst(Aioteredo, cell.loop, cell.case, size, BUFFER)
+        check(delivered + missed == size, cell, "events that are not accounted for")
+        return {"dropped": [100 * missed / size]}
 
-        async def main() -> Stamps:
-            nonlocal end
-            buffer = BUFFER if default else count
-            async with contender(source, cell.loop, buffer) as opened:
-                stamps = on_thread(lambda: source.burst(count))
-                await opened.consume(consumer)
-                end = perf_counter_ns()
-                return stamps()
 
-        stamps = loops.run(cell.loop, main)
-        check(delivered + missed == count, cell, "lost events")
-        return end - stamps.entered[0], delivered
+def burst(
+    contender: type[Contender], loop: str, case: str, number: int, buffer: int
+) -> tuple[int, int, int]:
+    """*number* callbacks, as fast as they come.
+
+    :return: the ns from the first callback to the last event, the events, and how many
+        they said they had missed
+    """
+    delivered = missed = end = 0
+    source = SOURCES[case]()
+
+    def count(event: PortEvent) -> bool:
+        nonlocal delivered
+        delivered += 1
+        return event.port == LAST_PORT
+
+    def count_missed_too(event: PortEvent) -> bool:
+        nonlocal delivered, missed
+        delivered += 1
+        missed += event.missed
+        return event.port == LAST_PORT
+
+    def count_ints(port: int) -> bool:
+        nonlocal delivered
+        delivered += 1
+        return port == LAST_PORT
+
+    consumer: Consumer = count if buffer == number else count_missed_too
+    if contender is Ceiling:
+        consumer = count_ints
+
+    async def main() -> Stamps:
+        nonlocal end
+        async with contender(source, loop, buffer) as opened:
+            stamps = on_thread(lambda: source.burst(number))
+            await opened.consume(consumer)
+            end = perf_counter_ns()
+            return stamps()
+
+    stamps = loops.run(loop, main)
+    return end - stamps.entered[0], delivered, missed
 
 
 class Stalled(Measure):

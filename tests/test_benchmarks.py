@@ -21,12 +21,21 @@ try:
     from benchmarks.contenders import ALL, Aioteredo, find
     from benchmarks.dispatch import STALLED, CallbackCost, Latency, LoadedLatency
     from benchmarks.fan_out import FanOut
-    from benchmarks.measure import Cell, Measure, Metric, Plan, Row, Samples, run
+    from benchmarks.measure import (
+        Cell,
+        Measure,
+        Metric,
+        Plan,
+        Row,
+        Samples,
+        cells_of,
+        run,
+    )
     from benchmarks.overhead import NOTHING, Idle, OpenClose
     from benchmarks.results import Results
     from benchmarks.sources import GAP, SOURCES, ports
     from benchmarks.statistics import Sampled, ratio
-    from benchmarks.volume import DEFAULT_BUFFER, Burst, Stalled
+    from benchmarks.volume import Burst, Dropped, Stalled
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] in ("aioteredo", "benchmarks", "tests"):
         raise
@@ -43,10 +52,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     pairs = []
     if MISSING is None:
-        kinds = (Latency, CallbackCost, Burst, Stalled, FanOut, OpenClose)
-        pairs = [
-            (m, c) for m in (kind() for kind in kinds) for c in m.cells() if m.fits(c, 10)
-        ]
+        kinds = (Latency, CallbackCost, Burst, Dropped, Stalled, OpenClose)
+        pairs = [(m, c) for m in (k() for k in kinds) for c in cells_of(m, m.quick)]
+        pairs += [(FanOut(), c) for c in cells_of(FanOut(), Plan(1, 10))]
         # a slice of what differs from Latency in nothing but the load
         pairs += [(LoadedLatency(), c) for c in LoadedLatency().cells()[:12]]
     ids = ["-".join((measure.name, *cell)) for measure, cell in pairs]
@@ -92,8 +100,8 @@ def test_stalled_loop_holds_one_handle_and_a_buffer(loop: str) -> None:
 
 def test_burst_into_a_small_buffer_is_accounted_for() -> None:
     """What does not get through is what the events' ``missed`` says."""
-    samples = Burst().run(Cell("asyncio", "python", DEFAULT_BUFFER), 5_000)
-    assert 0 < samples["delivered"][0] < 100
+    samples = Dropped().run(Cell("asyncio", "python", "aioteredo"), 5_000)
+    assert 0 < samples["dropped"][0] < 100  # and what is not accounted for ends the run
 
 
 def test_polling_wakes_an_idle_process_and_a_watch_does_not() -> None:
@@ -215,14 +223,15 @@ def small_results() -> Results:
     rows: list[Row] = []
     for kind in (Latency, Burst, FanOut, Stalled, CallbackCost):
         measure = kind()
-        names = {measure.base, "floor", "second floor", "aioteredo", DEFAULT_BUFFER}
+        names = {measure.base, "floor", "second floor", "aioteredo"}
 
         def cells(all_: Any = measure.cells, names: Any = names) -> list[Cell]:
             return [c for c in all_() if c.contender in names and c.loop == "asyncio"]
 
         measure.cells = cells  # type: ignore[method-assign]
-        rows += run(measure, Plan(2, 10), random.Random(1), [])
-    return Results(results.about("python -m benchmarks"), rows)
+        plan = Plan(2, Burst.quick.size if kind is Burst else 10)
+        rows += run(measure, plan, random.Random(1), [])
+    return Results(results.about("python -m benchmarks", 1), rows)
 
 
 def test_saved_results_are_the_measured_ones(tmp_path: Path) -> None:
@@ -282,16 +291,67 @@ def test_command_measures_and_compares(tmp_path: Path) -> None:
     """A run is saved, drawn, reported, and compared with itself: nothing changed."""
     file, pictures = str(tmp_path / "run.json"), tmp_path / "pictures"
     made = command(
-        *("fan-out", "--quick", "--rounds", "2"), *("--json", file, "--plot", str(pictures))
+        *("fan-out", "--quick", "--rounds", "5"), *("--json", file, "--plot", str(pictures))
     )
     assert (made.returncode, made.stderr) == (0, "")
     assert "Fan-out" in made.stdout
     assert "Dispatch" not in made.stdout
     assert (pictures / "fan-out.svg").exists()
-    assert {len(row.rounds) for row in results.load(Path(file)).rows} == {2}
+    assert {len(row.rounds) for row in results.load(Path(file)).rows} == {5}
     same = command("--load", file, "--compare", file)
     assert (same.returncode, same.stderr) == (0, "")
     assert "slower" not in same.stdout
+
+
+@pytest.mark.parametrize("contender", ["aioteredo", "floor"])
+def test_command_fails_where_nothing_can_be_compared(
+    tmp_path: Path, contender: str
+) -> None:
+    """Too few rounds, or nothing of aioteredo's, is no pass."""
+    cells = [Cell("asyncio", "python", name) for name in ("floor", contender)]
+    rows = [Row("latency", cell, "latency", 1, [[1e5]] * 4) for cell in cells]
+    path = tmp_path / "it.json"
+    results.save(Results(results.about("", 1), rows), path, [Latency()])
+    compared = command("--load", str(path), "--compare", str(path))
+    assert (compared.returncode, compared.stderr.count("\n")) == (2, 1)
+    assert "compared" in compared.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys
+from benchmarks import __main__, sources
+
+def pace(self, count, pace=sources.PythonThread.pace):
+    os.kill(os.getpid(), signal.SIGINT)
+    return pace(self, count)
+
+sources.PythonThread.pace = pace
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("measure", "kept"), [("latency", set()), ("loaded", set()), ("fan-out", {"stalled"})]
+)
+def test_interrupted_while_a_callback_is_due(
+    tmp_path: Path, measure: str, kept: set[str]
+) -> None:
+    """Ctrl-C ends it at once; what is finished is reported and kept, exit 130."""
+    path = tmp_path / "it.json"
+    results.save(Results(results.about("", 1), []), path, [])
+    made = subprocess.run(
+        [
+            *(sys.executable, "-c", INTERRUPTED),
+            *("stalled", measure, "--quick", "--json", str(path)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert (made.returncode, made.stderr) == (130, "")
+    assert {row.measure for row in results.load(path).rows} == kept
 
 
 def slow_down(made: Results) -> None:
@@ -301,7 +361,7 @@ def slow_down(made: Results) -> None:
 
 
 def test_command_fails_where_aioteredo_got_slower(tmp_path: Path) -> None:
-    """A regression is named, and exit 1."""
+    """A regression is named, and exit 3: nothing else ends so."""
     measure = Latency()
     row = [("asyncio", "python", name) for name in ("floor", "aioteredo")]
     rng = random.Random(1)
@@ -317,7 +377,7 @@ def test_command_fails_where_aioteredo_got_slower(tmp_path: Path) -> None:
             )
             for cell in row
         ]
-        return Results(results.about(""), rows)
+        return Results(results.about("", 1), rows)
 
     paths = [str(tmp_path / name) for name in ("old.json", "new.json")]
     for path, change in zip(paths, (lambda _: None, slow_down), strict=True):
@@ -326,7 +386,7 @@ def test_command_fails_where_aioteredo_got_slower(tmp_path: Path) -> None:
         call(one)
         results.save(one, Path(path), [measure])
     compared = command("--load", paths[1], "--compare", paths[0])
-    assert compared.returncode == 1
+    assert compared.returncode == 3
     assert "slower" in compared.stdout
     assert command("--load", paths[0], "--compare", paths[1]).returncode == 0
 
