@@ -73,7 +73,7 @@ def _at_least(bound: float, estimate: Estimate) -> str:
 
 def _rivals(loop: str) -> list[str]:
     """Who keeps events there, but for aioteredo."""
-    keeping = [c for c in ALL if c.keeps_events and loop in c.loops]
+    keeping = [c for c in ALL if c.keeps_events and c.sees_each and loop in c.loops]
     return [c.name for c in keeping if c.name != Aioteredo.name]
 
 

@@ -43,6 +43,9 @@ except ModuleNotFoundError as error:
 else:
     MISSING = "not a benchmark's platform" if sys.platform == "win32" else None
 
+# some wait for a process that measures, beside whatever else the machine does
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parent.parent
 SMALL = 8
 
@@ -282,7 +285,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=250,
         check=False,
     )
 
@@ -347,7 +350,7 @@ def test_interrupted_while_a_callback_is_due(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=250,
         check=False,
     )
     assert (made.returncode, made.stderr) == (130, "")
