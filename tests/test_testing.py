@@ -311,7 +311,7 @@ class AtMostTwo(Client):
 class ImpatientCancel(Client):
     """Cancelling waits for a push, but not for long."""
 
-    a_while = BackendContract.a_while
+    a_while = 5 * BackendContract.a_while  # two PATIENCEs, and what a machine is late
 
     def cancel(self, registration: Registration) -> None:
         with registration.idle:
