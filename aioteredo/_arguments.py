@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from ._output import say
+
 _Formatter: Final = partial(
     argparse.RawDescriptionHelpFormatter, width=79, max_help_position=22
 )
@@ -41,9 +43,10 @@ example: aioteredo port --backend miredo
 _EXEC: Final = """\
 No shell (but Windows runs .cmd and .bat by cmd.exe), and an empty stdin. {port}
 in arguments becomes the port; TEREDO_PORT has it, and TEREDO_PREVIOUS_PORT that
-of the run before. CMD's last run has the newest port there was. Ctrl-C, SIGTERM
-and SIGHUP end CMD. So does restart, also when the port goes. Its process group
-gets SIGTERM, and SIGKILL 5 s later; on Windows only CMD itself is terminated.
+of the run before. CMD's last run has the newest port, unless that has gone
+meanwhile. Ctrl-C, SIGTERM and SIGHUP end CMD. So does restart, also when the
+port goes. Its process group gets SIGTERM, and SIGKILL 5 s later; on Windows
+only CMD itself is terminated.
 
 example: aioteredo exec --initial -- upnpc -r "{port}" udp
 """
@@ -58,7 +61,7 @@ example: aioteredo backends
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the arguments, or say what is wrong with them and exit with 2."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="aioteredo",
         description="Follow the UDP port of a Teredo client.",
         epilog=_MAIN,
@@ -136,6 +139,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """Print it like everything else: argparse minds no reader that has gone."""
+        if file is None:
+            say(self.format_help().rstrip("\n"))
+        else:
+            super().print_help(file)
+
+
 def _add_initial(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--initial", action="store_true", help="begin with the port as it is now"
@@ -161,11 +173,11 @@ def _positive(text: str) -> int:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds < math.inf:  # nor is it "nan"
+    if not 0 < seconds < math.inf:  # nor is it "nan"
         raise ValueError
     return seconds
 
 
 # argparse names the type in its message
 _positive.__name__ = "number of 1 or more"
-_seconds.__name__ = "number of seconds"
+_seconds.__name__ = "number of seconds, more than 0"

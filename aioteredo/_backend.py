@@ -149,8 +149,8 @@ def _default() -> tuple[BackendLike, str]:
     if PLATFORM_DEFAULT is None:
         raise BackendUnavailableError(
             f"no Teredo backend is chosen by itself on {sys.platform}: name one with "
-            f"the argument backend, with use_backend() or in {ENVIRONMENT_VARIABLE} "
-            f"({_choices()})"
+            f"the argument backend (--backend of the command), with use_backend() or in "
+            f"{ENVIRONMENT_VARIABLE} ({_choices()})"
         )
     return PLATFORM_DEFAULT, "the platform's default"
 

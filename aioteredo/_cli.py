@@ -29,22 +29,21 @@ if TYPE_CHECKING:
     from ._signals import Signals
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None) -> int:
     """Run the command line.
 
-    :return: 0; 1 if the backend is unavailable or fails; 3 from ``port`` if there is
-        none; 130 after Ctrl-C, 143 after SIGTERM. Wrong usage exits with 2
+    :return: 0; 1 if the backend is unavailable or fails, or nothing can be written; 3
+        from ``port`` if there is none; 143 after SIGTERM, 130 after Ctrl-C. Wrong usage
+        exits with 2
+    :raises KeyboardInterrupt: after Ctrl-C, if no event loop is running yet
     """
     _output.open_missing()
-    arguments = _arguments.parse(argv)
     try:
-        try:
-            return _COMMANDS[arguments.command](arguments)
-        except TeredoError as error:
-            _output.report(str(error))
-            return 1
-    except KeyboardInterrupt:
-        return 130
+        arguments = _arguments.parse(argv)
+        return _COMMANDS[arguments.command](arguments)
+    except (TeredoError, _output.OutputError) as error:
+        _output.report(str(error))
+        return 1
     except _output.ReaderGoneError:
         return 0
 
@@ -81,7 +80,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from . import _lines
     from ._watch_command import watch
 
-    format_ = _lines.as_json if arguments.json else _lines.text_for(sys.stdout)
+    format_ = _lines.Json() if arguments.json else _lines.text_for(sys.stdout)
     return _run(
         lambda signals: watch(
             format_,

@@ -7,10 +7,7 @@ CMD has ended is the newest there is. *restart* is that buffer too, and CMD is c
 when the stream has something. In none of them can the newest be lost.
 
 anyio starts CMD and waits for it, which is all it is asked: its ``Process`` ends a child
-by killing it, alone and at once. Here CMD gets a session, and so a process group, of its
-own. All of that group is asked to end, and is killed if it doesn't, whatever ends it: a
-change, Ctrl-C or SIGTERM. A terminal's Ctrl-C does not reach it by itself, and it cannot
-stop while reading the terminal; its standard input is empty.
+by killing it, alone and at once.
 """
 
 from __future__ import annotations
@@ -18,14 +15,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Literal, Never, TypeAlias
+from typing import Final, Literal, Never, TypeAlias
 
 import anyio
-from anyio.abc import Process
 
+from . import _process_group
 from ._backend import BackendLike
 from ._events import PortEvent
 from ._output import report
@@ -36,16 +32,6 @@ OnBusy: TypeAlias = Literal["queue", "restart", "drop"]
 Run: TypeAlias = Callable[[PortEvent], Awaitable[None]]
 
 QUEUE_SIZE: Final = 1024
-GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
-_KILLED: Final = 1.0  # seconds for what SIGKILL has ended to be gone
-_POLL: Final = 0.01
-
-_OWN_GROUP: dict[str, Any]
-if sys.platform == "win32":  # pragma: no cover - measured on Linux
-    # which also keeps a console's Ctrl-C from it
-    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-else:
-    _OWN_GROUP = {"start_new_session": True}
 
 
 class CommandFailedError(Exception):
@@ -74,7 +60,7 @@ class Command:
                     stdout=None,
                     stderr=None,
                     env={**os.environ, **environment},
-                    **_OWN_GROUP,
+                    **_process_group.OPTIONS,
                 )
         except OSError as error:
             raise CommandFailedError(
@@ -86,12 +72,12 @@ class Command:
         except BaseException:
             with anyio.CancelScope(shield=True):
                 if process.returncode is None:  # else its number may be another's
-                    if reason := _may_not_end(process):
+                    if reason := _process_group.may_not_end(process):
                         self._complain(
                             f"cannot end {arguments[0]!r} (pid {process.pid}): {reason}; "
                             "waiting for it"
                         )
-                    await _end(process)
+                    await _process_group.end(process)
             raise
         if status:
             raise CommandFailedError(f"{arguments[0]!r} {_describe(status)}")
@@ -180,47 +166,3 @@ async def _restart(events: PortEventStream, run: Run) -> Never:
             raise errors.exceptions[0] from None
         with anyio.move_on_after(0):  # what came while CMD was ended
             event = await events.receive()
-
-
-if sys.platform == "win32":  # pragma: no cover - measured on Linux
-
-    def _may_not_end(_: Process) -> str | None:
-        return None  # the handle of a child allows it
-
-    async def _end(process: Process) -> None:
-        with suppress(ProcessLookupError):
-            process.terminate()  # at once: nothing there asks a process to end
-        await process.wait()
-
-else:
-
-    def _may_not_end(process: Process) -> str | None:
-        with suppress(ProcessLookupError):  # it is reaped, and we are still to be told
-            try:
-                os.kill(process.pid, 0)
-            except PermissionError as error:  # it has become another user, as sudo does
-                return error.strerror
-        return None
-
-    async def _end(process: Process) -> None:
-        for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, _KILLED)):
-            _signal_group(process, number)
-            with anyio.move_on_after(seconds):
-                await process.wait()
-                while _others_are_left(process):  # noqa: ASYNC110 - and nothing tells
-                    await anyio.sleep(_POLL)  # when they have ended
-                return
-        await process.wait()
-
-    def _others_are_left(process: Process) -> bool:
-        # Those that we inherit are ours to reap: the first process of a container does.
-        with suppress(ChildProcessError):
-            os.waitpid(-process.pid, os.WNOHANG)
-        return _signal_group(process, 0)
-
-    def _signal_group(process: Process, number: int) -> bool:
-        try:
-            os.killpg(process.pid, number)
-        except (ProcessLookupError, PermissionError):  # gone, or another user's by now
-            return False
-        return True

@@ -18,17 +18,38 @@ YELLOW: Final = "33"
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING: Final = 4  # wincon.h
 
 
-def _time(event: PortEvent) -> datetime:
-    """When the system notified, by the clock that people have."""
-    age = timedelta(microseconds=(time.monotonic_ns() - event.monotonic_ns) // 1000)
-    return datetime.now(UTC) - age
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TOLERANCE: Final = 10_000_000  # ns
 
 
-def as_json(event: PortEvent) -> str:
-    """The fields of *event*, and ``time``."""
-    kind = event.notification_type
-    fields = event._asdict() | {"notification_type": getattr(kind, "name", kind)}
-    return json.dumps({"time": _time(event).isoformat(timespec="microseconds"), **fields})
+class _Clock:
+    """When the system notified, by the clock that people have.
+
+    How far that is from the monotonic one is not asked anew for each event: the two are
+    read one after the other, and what passes between would have changed places of events.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0
+
+    def __call__(self, event: PortEvent) -> datetime:
+        offset = time.time_ns() - time.monotonic_ns()
+        if abs(offset - self._offset) > _TOLERANCE:  # it was set, or has drifted
+            self._offset = offset
+        return _EPOCH + timedelta(microseconds=(event.monotonic_ns + self._offset) // 1000)
+
+
+class Json:
+    """The fields of an event, and ``time``."""
+
+    def __init__(self) -> None:
+        self._time = _Clock()
+
+    def __call__(self, event: PortEvent) -> str:
+        """The line for *event*."""
+        kind, when = event.notification_type, self._time(event)
+        fields = event._asdict() | {"notification_type": getattr(kind, "name", kind)}
+        return json.dumps({"time": when.isoformat(timespec="microseconds"), **fields})
 
 
 class Text:
@@ -40,13 +61,15 @@ class Text:
 
     def __init__(self, *, coloured: bool, arrow: str) -> None:
         self._coloured, self._arrow = coloured, arrow
+        self._time = _Clock()
         self._port: str | None = None
 
     def __call__(self, event: PortEvent) -> str:
         """The line for *event*."""
         port = "no port" if event.port is None else str(event.port)
         before, self._port = self._port, port
-        line = self._colour(DIM, f"{_time(event).astimezone():%Y-%m-%d %H:%M:%S}") + "  "
+        when = self._time(event).astimezone()
+        line = self._colour(DIM, f"{when:%Y-%m-%d %H:%M:%S}") + "  "
         if before is not None:
             line += f"{before} {self._arrow} "
         line += self._colour(YELLOW if event.port is None else GREEN, port)

@@ -25,6 +25,10 @@ class ReaderGoneError(Exception):
     """Nobody reads standard output any more."""
 
 
+class OutputError(Exception):
+    """Standard output cannot be written to: the text says why."""
+
+
 def open_missing() -> None:
     """Open the null device in place of what this process was started without."""
     for name in ("stdout", "stderr"):
@@ -36,17 +40,17 @@ def say(text: str) -> None:
     """Print a line; what the encoding lacks is escaped.
 
     :raises ReaderGoneError: if that is so
-    :raises OSError: if it fails otherwise
+    :raises OutputError: if it fails otherwise
     """
     encoding = sys.stdout.encoding or "utf-8"  # None: a StringIO takes any text
     line = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         _print(line, sys.stdout)
     except OSError as error:
-        if error.errno not in _READER_GONE:
-            raise
         _discard(sys.stdout)
-        raise ReaderGoneError from None
+        if error.errno in _READER_GONE:
+            raise ReaderGoneError from None
+        raise OutputError(f"cannot write: {error.strerror or error}") from None
 
 
 def report(text: str) -> None:

@@ -2,9 +2,10 @@
 
 By a handler of ``signal.signal`` that has the loop cancel a scope. ``asyncio.run`` knows
 SIGINT only, and the loops' own handlers (anyio's receiver is made of them) neither exist
-on Windows nor run while something blocks. They are added all the same, to do nothing:
-that gives a loop its wake-up descriptor, which on Windows it always has. Without one, a
-signal that comes just before the loop waits is not seen before the loop has waited.
+on Windows nor run while something blocks. They are added all the same: that gives a
+loop its wake-up descriptor, which on Windows it always has. Without one, a signal that
+comes just before the loop waits is not seen before the loop has waited. They do the same,
+for a signal may come when they are there and ours is not yet.
 
 A cancelled scope, and no exception out of the handler: it could hit the event loop, or
 what is ending a child just then. The one exception to that is output. A write to a pipe
@@ -23,17 +24,13 @@ from typing import Final
 
 import anyio
 
-# Whatever ends a program by default and can be caught. SIGBREAK is Windows': Ctrl-Break,
-# and the end of a console or a session.
+# What a terminal, a service manager or a session ends a program by. SIGBREAK is Windows':
+# Ctrl-Break, and the end of a console or a session.
 SIGNALS: Final = tuple(
     signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGBREAK")
     if name in signal.Signals.__members__
 )
-
-
-def _nothing() -> None:
-    pass
 
 
 class Signals:
@@ -67,6 +64,10 @@ class Signals:
         """
         loop, scope = asyncio.get_running_loop(), anyio.CancelScope()
 
+        def cancel(number: int) -> None:
+            self._received.append(number)
+            scope.cancel()
+
         def stop(number: int, _: FrameType | None) -> None:
             self._received.append(number)
             loop.call_soon_threadsafe(scope.cancel)
@@ -79,7 +80,7 @@ class Signals:
                 if handler not in (signal.SIG_IGN, None):  # None: it is not Python's
                     stack.callback(signal.signal, number, handler)
                     if sys.platform != "win32":  # pragma: no branch - measured on Linux
-                        loop.add_signal_handler(number, _nothing)
+                        loop.add_signal_handler(number, cancel, number)
                         stack.callback(loop.remove_signal_handler, number)
                     signal.signal(number, stop)
             try:

@@ -1,7 +1,8 @@
 """``watch``: a line per event, until it has been enough or nobody reads any more.
 
 A pipe's reader that goes is noticed when it goes, not at the next line, which may be
-days away: for the writing end of a pipe that is what "readable" means.
+days away: for the writing end of a pipe that is what "readable" means. A pipe that is full
+is waited for in the loop, where the time that was set can still run out.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ async def watch(
     :param count: end after so many events
     :param seconds: end after so long
     """
+    pipe = _output_pipe()
 
     async def print_events() -> None:
         async with watch_teredo_port(
@@ -43,6 +45,8 @@ async def watch(
             left = count
             async for event in events:
                 line = format_(event)
+                if pipe is not None:
+                    await anyio.wait_writable(pipe)
                 with signals.interrupting():
                     say(line)
                 if left is not None:
@@ -53,7 +57,7 @@ async def watch(
     with anyio.move_on_after(seconds):
         try:
             async with anyio.create_task_group() as group:
-                if (pipe := _output_pipe()) is not None:
+                if pipe is not None:
                     group.start_soon(_wait_until_reader_goes, pipe, group.cancel_scope)
                 await print_events()
                 group.cancel_scope.cancel()

@@ -68,6 +68,10 @@ class ScriptedClient(SimulatedBackend):
 '''
 
 
+# what the command goes by
+VARIABLES = ("NO_COLOR", "FORCE_COLOR", "AIOTEREDO_BACKEND", "TERM")
+
+
 def write_package(directory: Path, name: str, source: str, entry_points: str) -> None:
     """Install a package of one module in *directory*, which goes to PYTHONPATH."""
     (directory / f"{name}.py").write_text(source, "utf-8")
@@ -78,12 +82,14 @@ def write_package(directory: Path, name: str, source: str, entry_points: str) ->
 
 
 def environment(directory: Path | None = None, **variables: str) -> dict[str, str]:
-    """This process's, without what would change colours or backends."""
+    """This process's, without what would change colours, backends or the interpreter."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in ("NO_COLOR", "FORCE_COLOR", "AIOTEREDO_BACKEND", "TERM")
+        if name not in VARIABLES and not name.startswith("PYTHON")
     }
+    if path := os.environ.get("PYTHONPATH"):
+        kept["PYTHONPATH"] = path
     if directory is not None:
         paths = (str(directory), kept.get("PYTHONPATH", ""))
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
@@ -123,7 +129,9 @@ def unread(pipe: IO[bytes]) -> int:
 
 def wait_until_full(pipe: IO[bytes]) -> None:
     """Wait until a pipe of Linux has no room for what is being written."""
+    deadline = time.monotonic() + 50
     while unread(pipe) < 60_000:  # of 65,536
+        assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
@@ -247,7 +255,7 @@ class Run:
                 return True
             # what the first process of a container adopts, it may reap late
             status = Path(f"/proc/{self.pid}/stat").read_text("utf-8")
-            return status.rpartition(") ")[2][0] != "Z"
+            return status.rpartition(") ")[2][0] not in "ZX"
         except (FileNotFoundError, ProcessLookupError):
             return False
 

@@ -19,8 +19,14 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from aioteredo import BackendError, SimulatedBackend, _exec, use_backend
-from aioteredo._cli import main
+from aioteredo import (
+    BackendError,
+    SimulatedBackend,
+    _exec,
+    _process_group,
+    use_backend,
+)
+from aioteredo.__main__ import main
 from aioteredo._exec import follow
 from aioteredo._signals import Signals
 
@@ -171,7 +177,7 @@ def test_failing_is_reported(running: Running, runs: Runs) -> None:
     runs.next().finish(3)
     running.change(2)
     runs.next()
-    running.tell("signal", signal.SIGINT)
+    running.post("signal", signal.SIGINT.value)
     assert running.wait() == (130, f"aioteredo: {sys.executable!r} failed: exit status 3\n")
 
 
@@ -198,7 +204,7 @@ def test_cannot_be_started(running: Running, runs: Runs) -> None:
     running.start("exec", "--", sys.executable + "{port}")
     running.change(1)
     running.change(None)
-    running.tell("fail", 31)
+    running.post("fail", 31)  # it may end before it could answer
     status, error = running.wait()
     first, second = error.splitlines()
     assert status == 1
@@ -212,8 +218,10 @@ def test_backend_fails(running: Running, runs: Runs, on_busy: str) -> None:
     running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, "{port}")
     running.change(1)
     run = runs.next()
-    running.tell("fail", 31)
-    if on_busy != "restart":
+    if on_busy == "restart":
+        running.post("fail", 31)  # it may end before it could answer
+    else:
+        running.tell("fail", 31)
         run.finish()
     status, error = running.wait()
     assert status == 1
@@ -436,7 +444,7 @@ async def test_stubborn_cmd_is_killed(
 ) -> None:
     """What does not end when asked is killed, CMD or what it has started."""
     monkeypatch.setenv("CMD", CMD)
-    monkeypatch.setattr(_exec, "GRACE", 0.05)
+    monkeypatch.setattr(_process_group, "GRACE", 0.05)
     async with anyio.create_task_group() as group:
         following = Following(runs, group)
         await following.start(*runs.cmd, *how, "{port}")
@@ -480,7 +488,7 @@ async def test_cancelled_when_cmd_has_ended(
 async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the first process of a container, it does not wait for what has ended."""
     monkeypatch.setenv("CMD", CMD)
-    monkeypatch.setattr(_exec, "GRACE", math.inf)
+    monkeypatch.setattr(_process_group, "GRACE", math.inf)
     prctl = ctypes.CDLL(None).prctl
     set_child_subreaper = 36
     assert prctl(set_child_subreaper, 1, 0, 0, 0) == 0
@@ -492,8 +500,40 @@ async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -
             await following.next()
             await following.next()
             group.cancel_scope.cancel()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
     finally:
         prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+UNREAPED = """
+import os, signal, socket, sys
+if os.fork():
+    signal.pause()
+if not os.fork():
+    signal.pause()
+os.setsid()  # only now: its child stays in the group, and it reaps no child
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall(repr((os.getpid(), ["", "", ""])).encode() + b"\\n")
+    connection.recv(1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
+@every_loop
+async def test_what_nobody_reaps_is_not_waited_for(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has ended is not there any more, also if its parent never asks."""
+    monkeypatch.setattr(_process_group, "GRACE", math.inf)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        await following.start(sys.executable, "-ISc", UNREAPED, runs.cmd[-1])
+        following.client.set_port(1)
+        parent = await following.next()
+        group.cancel_scope.cancel()
+    assert parent.is_there()
+    parent.finish()
 
 
 @every_loop
