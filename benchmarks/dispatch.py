@@ -57,7 +57,7 @@ class Latency(Measure):
     title = "Dispatch latency, idle consumer"
     base = "floor"
     metrics: ClassVar = {"latency": Metric("ns", distribution=True)}
-    quick, full = Plan(3, 20), Plan(40, 50)
+    quick, full = Plan(3, 20), Plan(100, 50)
     apart = True
     busy_tasks = 0
 

@@ -4,10 +4,10 @@ A cell is one contender on one kind of loop in one case. Each round runs every c
 in an order of its own and in a fresh event loop, so that a machine that drifts, or is
 busy for a while, hits all alike. What is compared later is compared round by round.
 
-Where the loop is idle, threads are kept apart: the loop on one processor, the notifying
-thread on another. Left alone, the scheduler decides anew in each round whether they share
-one, and that is worth more, a factor of 3, than all else. Where there is work for both
-the scheduler knows better, and they are left alone.
+Threads are kept apart: the loop on one processor, the notifying thread on another. Left
+alone, the scheduler decides anew in each round whether they share one, and that is worth
+more than all else: a factor of 3 where the loop is idle, of 2 in the recipe's bursts. Where
+other tasks keep the loop busy, or nothing runs there, they are left alone.
 """
 
 from __future__ import annotations

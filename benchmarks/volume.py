@@ -36,6 +36,7 @@ class Burst(Measure):
     base = Recipe.name
     metrics: ClassVar = {"events": Metric("1/s", higher_is_better=True)}
     quick, full = Plan(3, 10_000), Plan(5, 1_000_000)
+    apart = True  # as a machine with nothing else to do has them
 
     def cells(self) -> list[Cell]:
         contenders = [c for c in ALL if c.keeps_events and c.sees_each]
@@ -64,6 +65,7 @@ class Dropped(Measure):
     base = Aioteredo.name
     metrics: ClassVar = {"dropped": Metric("%", about=True)}
     quick, full = Plan(3, 10_000), Plan(5, 100_000)
+    apart = True
 
     def cells(self) -> list[Cell]:
         return for_each([(Aioteredo.name, Aioteredo.loops)], tuple(SOURCES))
@@ -108,7 +110,7 @@ def burst(
     async def main() -> Stamps:
         nonlocal end
         async with contender(source, loop, buffer) as opened:
-            stamps = on_thread(lambda: source.burst(number))
+            stamps = on_thread(lambda: source.burst(number), apart=True)
             await opened.consume(consumer)
             end = perf_counter_ns()
             return stamps()
