@@ -140,12 +140,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    def print_help(self, file: Any = None) -> None:
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - it is given none
         """Print it like everything else: argparse minds no reader that has gone."""
-        if file is None:
-            say(self.format_help().rstrip("\n"))
-        else:
-            super().print_help(file)
+        say(self.format_help().rstrip("\n"))
 
 
 def _add_initial(parser: argparse.ArgumentParser) -> None:

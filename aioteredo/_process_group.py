@@ -70,15 +70,16 @@ else:
 
     def _is_dead(group: int) -> bool:
         # What is dead and not reaped yet takes signals still. The first process of a
-        # container may never reap what it inherits.
-        if not os.path.exists("/proc/self/stat"):
-            return False
-        for name in filter(str.isdigit, os.listdir("/proc")):
-            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:  # or gone
-                state, _, its_group = stat.read().rpartition(b") ")[2].split()[:3]
-                if int(its_group) == group and state not in (b"Z", b"X"):
-                    return False
-        return True
+        # container may never reap what it inherits. Where there is no /proc it is unknown.
+        return os.path.exists("/proc/self/stat") and not any(
+            _lives_in(group, name) for name in os.listdir("/proc") if name.isdigit()
+        )
+
+    def _lives_in(group: int, name: str) -> bool:
+        state, its_group = b"X", b"0"  # of what has gone meanwhile
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
+            state, _, its_group = stat.read().rpartition(b") ")[2].split()[:3]
+        return int(its_group) == group and state not in (b"Z", b"X")
 
     def _signal_group(process: Process, number: int) -> bool:
         try:

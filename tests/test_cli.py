@@ -692,6 +692,27 @@ def test_stalled_reader_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None
         sys.stdout.flush()
 
 
+@linux
+def test_stalled_reader_of_what_is_no_pipe_to_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is written to without asking, a signal ends that as well."""
+    client = SimulatedBackend()
+
+    def full() -> bool:
+        if client.subscriber_count and client.get_port() is None:
+            client.burst(range(1, 2000))
+        return unread(stdout.buffer) > 60_000
+
+    os.mkfifo(tmp_path / "fifo")
+    pipe = os.open(tmp_path / "fifo", os.O_RDWR)
+    with os.fdopen(pipe, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        with use_backend(client), stop_when(full, signal.SIGINT):
+            assert main(["watch", "--json", "--max-buffer-size=2000"]) == 130
+        sys.stdout.flush()
+
+
 @posix
 def test_reader_goes_away_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any change, it ends when the reader goes."""
