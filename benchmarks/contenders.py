@@ -187,13 +187,13 @@ class TrioFloor(OnTrio):
     async def consume(self, consumer: Consumer) -> None:
         self.task = trio.lowlevel.current_task()
         while True:
-            await trio.lowlevel.wait_task_rescheduled(_cannot_be_cancelled)
+            await trio.lowlevel.wait_task_rescheduled(_abort)
             if consumer(None):
                 return
 
 
-def _cannot_be_cancelled(_: object) -> trio.lowlevel.Abort:
-    return trio.lowlevel.Abort.FAILED
+def _abort(_: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED
 
 
 class SecondFloor(Floor):
@@ -326,14 +326,15 @@ class ToThread(Getting, Putting):
     in_thread: ClassVar[Any] = staticmethod(asyncio.to_thread)
 
     async def open(self) -> None:
-        simple: queue.SimpleQueue[PortEvent] = queue.SimpleQueue()
+        simple: queue.SimpleQueue[PortEvent | None] = queue.SimpleQueue()
         self.put, self.get = simple.put, partial(self.in_thread, simple.get)
+        self.resources.callback(simple.put, None)  # for a thread that waits still
         await super().open()
 
 
 class TrioToThread(ToThread):
     loops = ("trio",)
-    in_thread = staticmethod(trio.to_thread.run_sync)
+    in_thread = staticmethod(partial(trio.to_thread.run_sync, abandon_on_cancel=True))
 
 
 class Polling(Attached):
