@@ -125,9 +125,17 @@ def _measure(plans: list[tuple[Measure, Plan]]) -> tuple[results.Results, bool]:
                 total = plan.rounds * len(measure.cells_of(one, plan))
                 ticks = progress.track(range(total), total, description=one.title)
                 rows += measure.run(one, plan, rng, ticks)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not _is_interrupt(error):
+            raise
         return results.Results(about, rows), True
     return results.Results(about, rows), False
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):  # of a task group on trio
+        return error.split(KeyboardInterrupt)[1] is None
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,7 +29,15 @@ def run(loop: str, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
+        runner.get_loop().set_exception_handler(_handle)
         return runner.run(main())
+
+
+def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # A callback that was posted when Ctrl-C came finds its future cancelled. That no
+    # event is lost otherwise is checked.
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def sleep(loop: str) -> Callable[[float], Coroutine[Any, Any, None]]:
