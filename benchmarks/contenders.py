@@ -310,7 +310,7 @@ class Portal(AnyioStream):
     name = "BlockingPortal"
     loops = loops.EVERY
     waits_for_loop = True
-    longest_burst = 100_000
+    longest_burst = 1_000
 
     async def open(self) -> None:
         self.portal = await self.resources.enter_async_context(BlockingPortal())
