@@ -63,10 +63,13 @@ else:
         await process.wait()
 
     def _others_are_left(process: Process) -> bool:
+        left = _signal_group(process, 0) and not _is_dead(process.pid)
         # Those that we inherit are ours to reap: the first process of a container does.
+        # After the look, for what has ended just before it.
         with suppress(ChildProcessError):
-            os.waitpid(-process.pid, os.WNOHANG)
-        return _signal_group(process, 0) and not _is_dead(process.pid)
+            while os.waitpid(-process.pid, os.WNOHANG) != (0, 0):
+                pass
+        return left
 
     def _is_dead(group: int) -> bool:
         # What is dead and not reaped yet takes signals still. The first process of a
