@@ -6,7 +6,12 @@ loop's own primitives. anyio has both, but not for here: its ``from_thread`` wai
 the call to have run (a notifying thread that waits for a loop that waits for
 CancelMibChangeNotify2 is a deadlock), and its Event costs a new object per wait.
 
-``post`` asks no loop whether it is closed: it could close right after the answer. It
+What posts is made once, with all that it needs in its closure. The notifying thread runs
+on another processor than the loop, and each object of the loop's that it touches has to
+come over: by a method of the adapter and a ``loop.unpark`` bound anew, a wake-up arrived
+2.0 µs later (CPython 3.11, asyncio, a native thread).
+
+It asks no loop whether it is closed: the loop could close right after the answer. It
 calls, and an error counts as "the loop is gone" only if the loop is closed indeed. An
 error swallowed for any other reason would be a wake-up lost. (Wine 8 loses wake-ups of
 asyncio itself, when two threads write to its self-pipe at once: 3 of 10,028 with a pause
@@ -29,10 +34,11 @@ if TYPE_CHECKING:
 class EventLoop(Protocol):
     """A running event loop, with room for one suspended task."""
 
-    def post(self, callback: Callable[[], object]) -> bool:
-        """Have *callback* called in the loop soon. From any thread; never blocks.
+    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
+        """Make a function that has *callback* called in the loop soon.
 
-        :return: False if the loop is closed, and nothing will be called
+        It may be called from any thread and never blocks. It returns False if the loop
+        is closed, and nothing will be called.
         """
         ...
 
@@ -66,15 +72,20 @@ class AsyncioLoop:
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
 
-    def post(self, callback: Callable[[], object]) -> bool:
-        try:
-            self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
-            self._future = None  # never to be resumed, the task may be collected
-            return False
-        return True
+    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
+        call_soon_threadsafe = self._loop.call_soon_threadsafe
+
+        def post() -> bool:
+            try:
+                call_soon_threadsafe(callback)
+            except RuntimeError:
+                if not self._loop.is_closed():
+                    raise
+                self._future = None  # never to be resumed, the task may be collected
+                return False
+            return True
+
+        return post
 
     def park(self) -> Awaitable[None]:
         self._future = future = self._loop.create_future()
@@ -98,12 +109,17 @@ class TrioLoop:
         self._token = token
         self._task: trio.lowlevel.Task | None = None
 
-    def post(self, callback: Callable[[], object]) -> bool:
-        try:
-            self._token.run_sync_soon(callback)
-        except self._trio.RunFinishedError:
-            return False
-        return True
+    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
+        run_sync_soon, finished = self._token.run_sync_soon, self._trio.RunFinishedError
+
+        def post() -> bool:
+            try:
+                run_sync_soon(callback)
+            except finished:
+                return False
+            return True
+
+        return post
 
     def park(self) -> Awaitable[None]:
         self._task = self._trio.lowlevel.current_task()

@@ -1,19 +1,21 @@
 """From the notifying thread into the event loop: the one hot path of this package.
 
-The notifying thread appends to a bounded deque and posts one wake-up to the loop, but
-only if none is pending. So a loop that is stalled holds one handle and at most
-``max_buffer_size`` events, whatever arrives, and a thousand events that arrive while
-it is busy cost it one wake-up. ``loop.call_soon_threadsafe(queue.put_nowait, event)``,
+The notifying thread appends to a bounded deque and posts a wake-up to the loop, but only
+for a consumer that sleeps, and only the first time. So a loop that is stalled holds one
+handle at most and ``max_buffer_size`` events, whatever arrives, and who is busy with
+events already is not told of more. ``loop.call_soon_threadsafe(queue.put_nowait, event)``,
 the usual recipe, holds a handle and writes to the loop's self-pipe for each.
 
 No lock is needed. The order of the steps is what makes it right:
 
-* The producer appends, *then* reads ``_woken``; if it is clear, sets it, *then* posts.
-* The loop clears ``_woken``, *then* resumes the consumer, which looks.
+* The consumer, having found nothing, sets ``_asleep``, *then* looks again, *then* sleeps.
+* The producer appends, *then* reads ``_asleep``; if it is set, clears it, *then* posts.
 
-An event appended before the flag was cleared is found by that look; one appended after
-it finds the flag clear and posts. Pushes are serialized by the backend, the consumer
-runs in the loop's thread, and a deque's ``append`` and ``popleft`` are atomic.
+An event appended before the flag was set is found by that second look; one appended
+after it finds the flag set and posts, and since the loop runs nothing between the look
+and the sleep, what was posted finds the consumer asleep. Pushes are serialized by the
+backend, the consumer runs in the loop's thread, and a deque's ``append`` and ``popleft``
+are atomic.
 
 ``deque(maxlen=n)`` drops the oldest by itself. Since every notification has a number,
 ``missed`` is the gap between two numbers that follow each other: there is no counter
@@ -54,6 +56,7 @@ class Mailbox:
     """A :class:`~aioteredo.Sink` on one side, ``receive`` on the other."""
 
     __slots__ = (
+        "_asleep",
         "_budget",
         "_error",
         "_events",
@@ -61,18 +64,19 @@ class Mailbox:
         "_loop",
         "_number",
         "_waiting",
-        "_woken",
+        "_wake",
     )
 
     def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
         self._loop = loop
+        self._wake = loop.threadsafe(loop.unpark)
         self._events: deque[tuple[int, int | None, int, int]]
         self._events = deque(maxlen=max_buffer_size)
         self._number = 0  # of the last notification, the notifying thread's
         self._last = 0  # of the last event taken, the consumer's
         self._budget = BUDGET
         self._waiting = False  # a task waits, or was woken and has not run yet
-        self._woken = False
+        self._asleep = False  # it waits, and has not been woken
         self._error: BackendError | None = None
 
     # any thread
@@ -81,20 +85,20 @@ class Mailbox:
         """Add an event. From any thread, one call at a time; never blocks or raises."""
         self._number = number = self._number + 1
         self._events.append((number, port, notification_type, monotonic_ns()))
-        if not self._woken:
-            self._woken = True
-            self._loop.post(self._wake)
+        if self._asleep:
+            self._asleep = False
+            self._wake()
 
     def fail(self, error: BackendError) -> None:
         """Have *error* raised once the buffered events are taken. From any thread."""
         self._error = error
-        self._loop.post(self._wake)
+        self._wake()
 
     def close(self) -> None:
         """Drop the events and refuse more. From any thread."""
         self._events = deque(maxlen=0)
         self._error = None
-        self._loop.post(self._wake)
+        self._wake()
 
     @property
     def closed(self) -> bool:
@@ -102,10 +106,6 @@ class Mailbox:
         return self._events.maxlen == 0
 
     # the loop's thread
-
-    def _wake(self) -> None:
-        self._woken = False
-        self._loop.unpark()
 
     async def receive(self) -> PortEvent:
         """Take the oldest event, waiting for one if there is none.
@@ -132,12 +132,14 @@ class Mailbox:
                 raise error.with_traceback(None)  # each time anew, or it would grow
             if self._waiting:
                 raise BusyResourceError("receiving from")
-            self._waiting = True
+            self._waiting = self._asleep = True
             try:
-                await self._loop.park()
+                if not self._events:
+                    self._budget = BUDGET
+                    await self._loop.park()
             finally:
+                self._asleep = False
                 self._waiting = False  # not before it runs: another would take its place
-            self._budget = BUDGET
         missed = number - self._last - 1
         self._last = number
         kind = _TYPES.get(notification_type, notification_type)

@@ -66,12 +66,13 @@ async def run_sync(func: Callable[[], T], *, unheard: Callable[[], object] = _no
     :param unheard: called on the thread after *func*, if nobody waits there any more
         because the task was destroyed or its loop closed
     """
-    loop, done, outcome = current_loop(), anyio.Event(), _Outcome[T]()
+    done, outcome = anyio.Event(), _Outcome[T]()
+    tell = current_loop().threadsafe(done.set)
     waiting = True
 
     def work() -> None:
         outcome.capture(func)
-        if not waiting or not loop.post(done.set):
+        if not waiting or not tell():
             unheard()
 
     cancelled_exc_class = anyio.get_cancelled_exc_class()

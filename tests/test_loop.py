@@ -17,7 +17,7 @@ every_loop = pytest.mark.every_loop
 async def test_current_loop_is_the_running_one() -> None:
     """A call posted from a thread runs in the loop of the task that asked."""
     loop, done = current_loop(), anyio.Event()
-    await anyio.to_thread.run_sync(loop.post, done.set)
+    await anyio.to_thread.run_sync(loop.threadsafe(done.set))
     with anyio.fail_after(10):
         await done.wait()
 
@@ -73,7 +73,7 @@ def test_post_to_a_closed_asyncio_loop() -> None:
     """A call for a loop that is closed is dropped without a word."""
     loop = asyncio.new_event_loop()
     loop.close()
-    AsyncioLoop(loop).post(pytest.fail)
+    assert not AsyncioLoop(loop).threadsafe(pytest.fail)()
 
 
 def test_post_that_fails_for_another_reason() -> None:
@@ -85,7 +85,7 @@ def test_post_that_fails_for_another_reason() -> None:
 
     loop = Loop()
     with pytest.raises(RuntimeError, match="out of order"):
-        AsyncioLoop(loop).post(pytest.fail)
+        AsyncioLoop(loop).threadsafe(pytest.fail)()
     loop.close()
 
 
@@ -95,4 +95,4 @@ def test_post_to_a_finished_trio_run() -> None:
     async def main() -> TrioLoop:
         return TrioLoop(trio.lowlevel.current_trio_token())
 
-    trio.run(main).post(pytest.fail)
+    assert not trio.run(main).threadsafe(pytest.fail)()

@@ -131,9 +131,14 @@ class Spy:
         self._loop, self._spy = loop, spy
         self.park, self.unpark = loop.park, loop.unpark
 
-    def post(self, callback: Callable[[], object]) -> bool:
-        self._spy()
-        return self._loop.post(callback)
+    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
+        post = self._loop.threadsafe(callback)
+
+        def spied_post() -> bool:
+            self._spy()
+            return post()
+
+        return spied_post
 
 
 @every_loop
@@ -141,8 +146,52 @@ async def test_event_is_there_before_its_wakeup() -> None:
     """The event is appended first: a loop that runs at once finds it."""
     held = []
     mailbox = Mailbox(Spy(current_loop(), lambda: held.append(len(mailbox._events))), 2)
-    mailbox.push(1, 0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mailbox.receive)
+        await wait_all_tasks_blocked()
+        mailbox.push(1, 0)
     assert held == [1]
+
+
+@every_loop
+async def test_event_just_before_the_sleep() -> None:
+    """An event that comes after the look, before the task sleeps, is not slept over."""
+
+    class Late(deque[tuple[int, int | None, int, int]]):
+        late = iter([1])
+
+        def popleft(self) -> tuple[int, int | None, int, int]:
+            try:
+                return super().popleft()
+            finally:
+                for port in self.late:
+                    mailbox.push(port, 0)
+
+    mailbox = Mailbox(current_loop(), 2)
+    mailbox._events = Late(maxlen=2)
+    with anyio.fail_after(5):
+        assert await mailbox.receive() == PortEvent(1)
+
+
+@every_loop
+async def test_busy_consumer_is_not_woken() -> None:
+    """What comes while no task waits, or after it was woken, is posted nothing for."""
+    posts = []
+    mailbox = Mailbox(Spy(current_loop(), lambda: posts.append(received[:])), 4)
+    received = list[int | None]()
+
+    async def read() -> None:
+        for _ in range(4):
+            received.append((await mailbox.receive()).port)
+
+    mailbox.push(1, 0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await wait_all_tasks_blocked()
+        for port in (2, 3, 4):
+            mailbox.push(port, 0)
+    assert received == [1, 2, 3, 4]
+    assert posts == [[1]]
 
 
 @every_loop
@@ -200,7 +249,7 @@ async def test_newcomer_does_not_take_the_place_of_who_was_woken() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await wait_all_tasks_blocked()
-        mailbox._wake()
+        mailbox._loop.unpark()
         with pytest.raises(BusyResourceError):
             await mailbox.receive()
         mailbox.push(1, 0)

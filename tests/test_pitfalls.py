@@ -323,29 +323,39 @@ async def test_13_dropped_by_the_notifying_thread(stand_in: StandIn) -> None:
 
 
 @every_loop
-async def test_14_nobody_reads(stand_in: StandIn) -> None:
-    """However much arrives, one handle and the buffer are held, the newest survives."""
-    async with watch_teredo_port(backend=stand_in.backend) as events:
+@pytest.mark.parametrize("posted", [0, 1])
+async def test_14_nobody_reads(stand_in: StandIn, posted: int) -> None:
+    """However much arrives while the loop is stalled, the buffer and one handle are held.
+
+    The newest survives. Without a task that waits there is no handle either.
+    """
+    async with (
+        watch_teredo_port(backend=stand_in.backend) as events,
+        anyio.create_task_group() as tasks,
+    ):
         mailbox = events._mailbox
-        await checkpoint()
+        received = []
+
+        async def read() -> None:
+            received.append(await events.receive())
+
+        if posted:
+            tasks.start_soon(read)
+        await wait_all_tasks_blocked()
         posts = 0
-        post = mailbox._loop.post
+        wake = mailbox._wake
 
-        class Counting:
-            def __getattr__(self, name: str) -> object:
-                return getattr(loop, name)
+        def counting() -> bool:
+            nonlocal posts
+            posts += 1
+            return wake()
 
-            def post(self, callback: Callable[[], object]) -> None:
-                nonlocal posts
-                posts += 1
-                post(callback)
-
-        loop = mailbox._loop
-        mailbox._loop = Counting()
+        mailbox._wake = counting
         stand_in.fire(1, 10_000)
-        assert posts == 1
+        assert posts == posted
         assert len(mailbox._events) == 16
-        received = await receive(events, 16)
+        await wait_all_tasks_blocked()
+        received += await receive(events, 16 - posted)
     assert received[0].missed == 10_000 - 16
     assert received[-1].port == 10_000
 

@@ -271,7 +271,7 @@ async def test_cancelled_after_being_woken(client: SimulatedBackend) -> None:
             tasks.start_soon(wait)
             await wait_all_tasks_blocked()
             events._mailbox.push(1, 0)
-            events._mailbox._wake()
+            events._mailbox._loop.unpark()
             tasks.cancel_scope.cancel()
         if not received:  # the loop decides which of the two comes first
             await wait()
@@ -285,7 +285,7 @@ async def test_cancelled_natively_after_being_woken(client: SimulatedBackend) ->
         task = asyncio.ensure_future(events.receive())
         await wait_all_tasks_blocked()
         events._mailbox.push(1, 0)
-        events._mailbox._wake()
+        events._mailbox._loop.unpark()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
