@@ -192,6 +192,10 @@ async def test_busy_consumer_is_not_woken() -> None:
             mailbox.push(port, 0)
     assert received == [1, 2, 3, 4]
     assert posts == [[1]]
+    with anyio.move_on_after(0):
+        await mailbox.receive()
+    mailbox.push(5, 0)
+    assert posts == [[1]]
 
 
 @every_loop
