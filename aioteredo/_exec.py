@@ -71,13 +71,14 @@ class Command:
             status = await process.wait()
         except BaseException:
             with anyio.CancelScope(shield=True):
-                if process.returncode is None:  # else its number may be another's
+                if not _process_group.leader_has_ended(process):
                     if reason := _process_group.may_not_end(process):
                         self._complain(
                             f"cannot end {arguments[0]!r} (pid {process.pid}): {reason}; "
                             "waiting for it"
                         )
                     await _process_group.end(process)
+                await process.wait()
             raise
         if status:
             raise CommandFailedError(f"{arguments[0]!r} {_describe(status)}")

@@ -17,9 +17,8 @@ YELLOW: Final = "33"
 
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING: Final = 4  # wincon.h
 
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TOLERANCE: Final = 10_000_000  # ns
+_TOLERANCE: Final = 50_000_000  # ns; some clocks go by steps of 16 ms
 
 
 class _Clock:
@@ -27,15 +26,17 @@ class _Clock:
 
     How far that is from the monotonic one is not asked anew for each event: the two are
     read one after the other, and what passes between would have changed places of events.
+    It is kept for as long as it can be right, however long the reading took.
     """
 
     def __init__(self) -> None:
         self._offset = 0
 
     def __call__(self, event: PortEvent) -> datetime:
-        offset = time.time_ns() - time.monotonic_ns()
-        if abs(offset - self._offset) > _TOLERANCE:  # it was set, or has drifted
-            self._offset = offset
+        before, now, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        least, most = now - after - _TOLERANCE, now - before + _TOLERANCE
+        if not least <= self._offset <= most:  # it was set, or has drifted
+            self._offset = now - after
         return _EPOCH + timedelta(microseconds=(event.monotonic_ns + self._offset) // 1000)
 
 

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import Process
 
 GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
-_KILLED: Final = 1.0  # seconds for what SIGKILL has ended to be gone
+_KILLED: Final = 5.0  # seconds for what SIGKILL has ended to be gone
 _POLL: Final = 0.01
 
 # for anyio.open_process
@@ -27,6 +27,9 @@ OPTIONS: dict[str, Any]
 if sys.platform == "win32":  # pragma: no cover - measured on Linux
     # which also keeps a console's Ctrl-C from it
     OPTIONS = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
+    def leader_has_ended(process: Process) -> bool:
+        return process.returncode is not None
 
     def may_not_end(_: Process) -> str | None:
         return None  # the handle of a child allows it
@@ -38,6 +41,19 @@ if sys.platform == "win32":  # pragma: no cover - measured on Linux
 
 else:
     OPTIONS = {"start_new_session": True}
+
+    def leader_has_ended(process: Process) -> bool:
+        """Whether *process* has ended by itself, also if we are still to be told.
+
+        It may be reaped already, and its number another's.
+        """
+        if sys.platform == "darwin":  # pragma: no cover - Python 3.13's first has waitid
+            return process.returncode is not None
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, process.pid, options) is not None
+        except ChildProcessError:
+            return True
 
     def may_not_end(process: Process) -> str | None:
         """Why *process* may not be signalled, or None: it may."""
@@ -63,7 +79,10 @@ else:
         await process.wait()
 
     def _others_are_left(process: Process) -> bool:
-        left = _signal_group(process, 0) and not _is_dead(process.pid)
+        # looked at twice: what is forked behind the first look's back is in the second's
+        left = _signal_group(process, 0) and not (
+            _is_dead(process.pid) and _is_dead(process.pid)
+        )
         # Those that we inherit are ours to reap: the first process of a container does.
         # After the look, for what has ended just before it.
         with suppress(ChildProcessError):
@@ -79,10 +98,12 @@ else:
         )
 
     def _lives_in(group: int, name: str) -> bool:
-        state, its_group = b"X", b"0"  # of what has gone meanwhile
         with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
-            state, _, its_group = stat.read().rpartition(b") ")[2].split()[:3]
-        return int(its_group) == group and state not in (b"Z", b"X")
+            state, _, its_group, *rest = stat.read().rpartition(b") ")[2].split()
+            # one whose first thread has ended is a zombie, while others go on
+            dead = state in (b"Z", b"X") and int(rest[14]) < 2
+            return int(its_group) == group and not dead
+        return False  # it has gone meanwhile
 
     def _signal_group(process: Process, number: int) -> bool:
         try:

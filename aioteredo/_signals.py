@@ -72,6 +72,7 @@ class Signals:
             self._received.append(number)
             loop.call_soon_threadsafe(scope.cancel)
             if self._interruptible:
+                self._interruptible = False  # one more would interrupt what this one does
                 raise KeyboardInterrupt
 
         with ExitStack() as stack, scope:

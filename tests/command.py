@@ -13,11 +13,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
+
+from .waiting import wait_until
 
 CLIENT = '''
 """A simulated Teredo client that a socket tells what to do, a line each."""
@@ -127,12 +129,20 @@ def unread(pipe: IO[bytes]) -> int:
     return int.from_bytes(number, sys.byteorder)
 
 
+def is_full(pipe: IO[bytes]) -> Callable[[], bool]:
+    """Make a condition: a pipe of Linux has no room for what is being written."""
+    looks = deque[int](maxlen=100)
+
+    def look() -> bool:
+        looks.append(unread(pipe))
+        return looks[-1] > 50_000 and looks.count(looks[-1]) == looks.maxlen
+
+    return look
+
+
 def wait_until_full(pipe: IO[bytes]) -> None:
-    """Wait until a pipe of Linux has no room for what is being written."""
-    deadline = time.monotonic() + 50
-    while unread(pipe) < 60_000:  # of 65,536
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    """Wait until it is, and the writer waits."""
+    wait_until(is_full(pipe), "a full pipe")
 
 
 class Running:

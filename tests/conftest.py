@@ -24,7 +24,7 @@ from aioteredo import _registration
 from .command import Running, Runs, scripted
 from .native import StandIn, load_stand_in
 from .requirements import require
-from .waiting import wait_until
+from .waiting import TIMEOUT, wait_until
 
 pytest_plugins = ["pytester"]
 
@@ -154,7 +154,7 @@ def nothing_left_behind() -> Iterator[None]:
     gc.collect()
     for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("aioteredo"):
-            thread.join(10)
+            thread.join(TIMEOUT)
             assert not thread.is_alive(), f"{thread} left behind"
     # a thread may have cancelled one already, and be about to take it out
     wait_until(lambda: not _registration._live, "registrations left behind")

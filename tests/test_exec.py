@@ -30,7 +30,7 @@ from aioteredo.__main__ import main
 from aioteredo._exec import follow
 from aioteredo._signals import Signals
 
-from .command import CMD, Running, Runs, wait_until_full
+from .command import CMD, Run, Running, Runs, wait_until_full
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 linux = pytest.mark.skipif(
@@ -149,6 +149,7 @@ def test_restart_under_a_thousand_rapid_changes(running: Running, runs: Runs) ->
 
 
 @posix
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("last", [1000, 3000])
 def test_queue_under_thousands_of_rapid_changes(
     running: Running, tmp_path: Path, last: int
@@ -449,6 +450,7 @@ async def test_stubborn_cmd_is_killed(
     """What does not end when asked is killed, CMD or what it has started."""
     monkeypatch.setenv("CMD", CMD)
     monkeypatch.setattr(_process_group, "GRACE", 0.05)
+    monkeypatch.setattr(_process_group, "_KILLED", math.inf)
     async with anyio.create_task_group() as group:
         following = Following(runs, group)
         await following.start(*runs.cmd, *how, "{port}")
@@ -501,13 +503,83 @@ async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -
             following = Following(runs, group)
             await following.start(*runs.cmd, "parent", "{port}")
             following.client.set_port(1)
-            await following.next()
-            await following.next()
+            both = [await following.next(), await following.next()]
             group.cancel_scope.cancel()
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG)
+        for run in both:
+            with pytest.raises(ChildProcessError):
+                os.waitpid(run.pid, os.WNOHANG)
     finally:
         prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+WITHOUT_ITS_FIRST_THREAD = """
+import ctypes, os, signal, socket, sys, threading
+if os.fork():
+    signal.pause()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def go_on():
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+        while open(f"/proc/{os.getpid()}/stat").read().rpartition(") ")[2][0] != "Z":
+            pass
+        connection.sendall(repr((os.getpid(), ["", "", ""])).encode() + b"\\n")
+        connection.recv(1)
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
+@every_loop
+async def test_what_goes_on_without_its_first_thread_is_killed(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose other threads go on has not ended, though it shows as a zombie."""
+    monkeypatch.setattr(_process_group, "GRACE", 0.05)
+    monkeypatch.setattr(_process_group, "_KILLED", math.inf)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        code = WITHOUT_ITS_FIRST_THREAD
+        await following.start(sys.executable, "-ISc", code, runs.cmd[-1])
+        following.client.set_port(1)
+        run = await following.next()
+        group.cancel_scope.cancel()
+    await anyio.to_thread.run_sync(run.wait_until_gone)
+
+
+@posix
+@every_loop
+async def test_cancelled_when_cmd_has_ended_untold(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CMD has left running is left alone, also if its end is still to be heard of."""
+    monkeypatch.setenv("CMD", CMD)
+    async with anyio.create_task_group() as group:
+        following = Following(runs, group)
+        await following.start(*runs.cmd, "parent", "{port}")
+        following.client.set_port(1)
+        first, second = await following.next(), await following.next()
+        leader, other = (first, second) if is_leader(first) else (second, first)
+        leader.finish()
+        while leader.is_there():  # and the loop has no turn meanwhile
+            time.sleep(0.001)
+        group.cancel_scope.cancel()
+    assert other.is_there()
+    other.finish()
+
+
+@posix
+@every_loop
+async def test_ended_and_reaped() -> None:
+    """What another has reaped has ended, though nobody has told us."""
+    async with await anyio.open_process([sys.executable, "-ISc", "input()"]) as process:
+        assert not _process_group.leader_has_ended(process)
+        await process.stdin.aclose()
+        await process.wait()
+        assert _process_group.leader_has_ended(process)
+
+
+def is_leader(run: Run) -> bool:
+    return os.getpgid(run.pid) == run.pid
 
 
 UNREAPED = """

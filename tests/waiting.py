@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-TIMEOUT = 20.0
+TIMEOUT = 50.0
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
