@@ -97,7 +97,7 @@ def _latency(results: Results) -> Iterator[Target]:
             nearest = max(others, key=lambda rival: others[rival].high)
             ahead = any(estimate.low > 1 for estimate in others.values())
             yield Target(
-                f"latency {name}: none that keeps events is ahead by 5 % ({loop}, {case})",
+                f"latency {name}: none that keeps events is ahead ({loop}, {case})",
                 f"to {nearest}: {interval(others[nearest])}",
                 MISSED if ahead else _at_most(1.05, others[nearest]),
             )

@@ -159,22 +159,23 @@ class Stalled(Measure):
                 tasks.start_soon(opened.consume, consumer)
                 await anyio.wait_all_tasks_blocked()
                 gc.collect()
-                before = _handles(cell.loop)
+                before = _posted(cell.loop)  # kept, so that none has the place of one
                 tracemalloc.start()
                 on_thread(lambda: source.burst(size))()  # the loop's thread waits here
                 gc.collect()
                 memory, _ = tracemalloc.get_traced_memory()
                 tracemalloc.stop()
-                handles = _handles(cell.loop) - before
+                known = set(map(id, before))
+                handles = sum(id(call) not in known for call in _posted(cell.loop))
             return handles, memory
 
         handles, memory = loops.run(cell.loop, main)
         return {"handles": [handles], "events": [events], "memory": [memory]}
 
 
-def _handles(loop: str) -> int:
-    """How many calls are posted to the running loop and not run yet."""
+def _posted(loop: str) -> list[object]:
+    """What is posted to the running loop and not run yet, or held still by who posted."""
     if loop == "trio":
-        return len(trio.lowlevel.current_trio_token()._reentry_queue.queue)
-    # a loop has no public count; its handles are objects like any other
-    return sum(type(o).__name__ == "Handle" for o in gc.get_objects())
+        return list(trio.lowlevel.current_trio_token()._reentry_queue.queue)
+    # a loop has no public list; its handles are objects like any other
+    return [o for o in gc.get_objects() if type(o).__name__ == "Handle"]
