@@ -117,8 +117,8 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _signals_as_usual() -> Iterator[None]:
-    """A shell's background job ignores SIGINT, and what it starts would do so as well."""
-    usual = dict.fromkeys(("SIGTERM", "SIGHUP"), signal.SIG_DFL)
+    """A shell's background job ignores some, and what it starts would do so as well."""
+    usual = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGQUIT"), signal.SIG_DFL)
     ignored = [
         (number, handler)
         for name, handler in {**usual, "SIGINT": signal.default_int_handler}.items()
