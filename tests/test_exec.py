@@ -424,6 +424,12 @@ class Following:
     async def next(self):
         return await anyio.to_thread.run_sync(self._runs.next)
 
+    async def start_parent(self) -> list[Run]:
+        """Have CMD run with a child, in whichever order the two come."""
+        await self.start(*self._runs.cmd, "parent", "{port}")
+        self.client.set_port(1)
+        return [await self.next(), await self.next()]
+
 
 @posix
 @every_loop
@@ -434,9 +440,7 @@ async def test_cancelled_while_cmd_runs(
     monkeypatch.setenv("CMD", CMD)
     async with anyio.create_task_group() as group:
         following = Following(runs, group)
-        await following.start(*runs.cmd, "parent", "{port}")
-        following.client.set_port(1)
-        running_ones = [await following.next(), await following.next()]
+        running_ones = await following.start_parent()
         group.cancel_scope.cancel()
     assert not any(run.is_there() for run in running_ones)
 
@@ -477,9 +481,7 @@ async def test_cancelled_when_cmd_has_ended(
     monkeypatch.setattr(anyio, "open_process", open_and_show)
     async with anyio.create_task_group() as group:
         following = Following(runs, group)
-        await following.start(*runs.cmd, "parent", "{port}")
-        following.client.set_port(1)
-        both = {run.pid: run for run in [await following.next(), await following.next()]}
+        both = {run.pid: run for run in await following.start_parent()}
         both.pop(opened[0].pid).finish()
         while opened[0].returncode is None:
             await anyio.lowlevel.checkpoint()
@@ -501,9 +503,7 @@ async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -
     try:
         async with anyio.create_task_group() as group:
             following = Following(runs, group)
-            await following.start(*runs.cmd, "parent", "{port}")
-            following.client.set_port(1)
-            both = [await following.next(), await following.next()]
+            both = await following.start_parent()
             group.cancel_scope.cancel()
         for run in both:
             with pytest.raises(ChildProcessError):
@@ -555,9 +555,7 @@ async def test_cancelled_when_cmd_has_ended_untold(
     monkeypatch.setenv("CMD", CMD)
     async with anyio.create_task_group() as group:
         following = Following(runs, group)
-        await following.start(*runs.cmd, "parent", "{port}")
-        following.client.set_port(1)
-        first, second = await following.next(), await following.next()
+        first, second = await following.start_parent()
         leader, other = (first, second) if is_leader(first) else (second, first)
         leader.finish()
         while leader.is_there():  # and the loop has no turn meanwhile
