@@ -114,7 +114,7 @@ class Mailbox:
         :raises BackendError: after :meth:`fail`, once there is no event left
         :raises BusyResourceError: if another task waits
         """
-        if self._budget == 0:
+        if self._budget <= 0:  # less, if another task receives during the checkpoint
             self._budget = BUDGET
             await checkpoint()
         self._budget -= 1

@@ -164,7 +164,11 @@ class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
         mailbox = Mailbox(current_loop(), self._max_buffer_size)
         registration = Registration()
         self._stream = PortEventStream(mailbox, registration)
-        await registration.open(self._backend, mailbox, bool(self._initial))
+        try:
+            await registration.open(self._backend, mailbox, bool(self._initial))
+        except BaseException:
+            mailbox.close()  # nobody has had the stream, so it is not left unclosed
+            raise
         return self._stream
 
     async def __aexit__(

@@ -72,6 +72,7 @@ class Futures(Crowd):
             self.post = asyncio.get_running_loop().call_soon_threadsafe
             self.wake = _set_result
         resources.callback(self.source.attach(self.callback))
+        resources.callback(self.waiting.clear)  # for a callback that is running
 
     def callback(self, port: int, notification_type: int) -> None:  # noqa: ARG002
         post, wake = self.post, self.wake
@@ -85,9 +86,10 @@ class Futures(Crowd):
                 await trio.lowlevel.wait_task_rescheduled(_abort)
                 consumer()
         new_future = asyncio.get_running_loop().create_future
+        self.waiting[index] = future = new_future()
         while True:
-            self.waiting[index] = future = new_future()
             await future
+            self.waiting[index] = future = new_future()  # before the next may come
             consumer()
 
 

@@ -78,6 +78,26 @@ async def test_hot_producer_starves_nobody() -> None:
 
 
 @every_loop
+async def test_second_receiver_at_the_turn_of_others() -> None:
+    """A run that another task has begun meanwhile ends as well."""
+    mailbox = Mailbox(current_loop(), 10 * BUDGET)
+    for _ in range(10 * BUDGET):
+        mailbox.push(1, 0)
+    for _ in range(BUDGET):
+        await mailbox.receive()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mailbox.receive)
+        await checkpoint()
+        for _ in range(BUDGET):
+            await mailbox.receive()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        for _ in range(2 * BUDGET):
+            await mailbox.receive()
+    assert scope.cancelled_caught
+
+
+@every_loop
 async def test_cancelled_at_the_turn_of_others() -> None:
     """The event is not taken before the checkpoint that a long run makes."""
     mailbox = Mailbox(current_loop(), 10 * BUDGET)

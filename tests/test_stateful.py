@@ -335,6 +335,7 @@ class Watches:
             return
         if attempt.error is None:
             watch.stream = attempt.value
+            attempt.value = None  # the other thread may hold the attempt for a while
             if initial:
                 watch.pushed(self.port, NotificationType.INITIAL)
             self.watches.append(watch)
