@@ -98,12 +98,13 @@ else:
         )
 
     def _lives_in(group: int, name: str) -> bool:
+        state, its_group, threads = b"X", b"0", b"0"  # of what has gone meanwhile
         with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
             state, _, its_group, *rest = stat.read().rpartition(b") ")[2].split()
-            # one whose first thread has ended is a zombie, while others go on
-            dead = state in (b"Z", b"X") and int(rest[14]) < 2
-            return int(its_group) == group and not dead
-        return False  # it has gone meanwhile
+            threads = rest[14]
+        # one whose first thread has ended is a zombie, while others go on
+        dead = state in (b"Z", b"X") and int(threads) < 2
+        return int(its_group) == group and not dead
 
     def _signal_group(process: Process, number: int) -> bool:
         try:
