@@ -293,6 +293,19 @@ async def test_cancelled_natively_after_being_woken(client: SimulatedBackend) ->
 
 
 @every_loop
+async def test_stream_of_a_watch_that_could_not_be_entered(
+    client: SimulatedBackend,
+) -> None:
+    """It is closed, so that it never warns of a stream that nobody has had."""
+    client.fail_next_subscribe(BackendError("NotifyTeredoPortChange", 8))
+    watch = watch_teredo_port(backend=client)
+    with pytest.raises(BackendError):
+        await watch.__aenter__()
+    with pytest.raises(ClosedResourceError):
+        await watch._stream.receive()  # type: ignore[attr-defined]
+
+
+@every_loop
 async def test_start_fails(client: SimulatedBackend) -> None:
     """A backend that fails on start raises from ``async with``; nothing is left."""
     client.fail_next_subscribe(error := BackendError("NotifyTeredoPortChange", 8))
