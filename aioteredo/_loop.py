@@ -1,135 +1,83 @@
-"""What differs between asyncio and trio, and nothing else.
+"""What the library needs of an event loop, for asyncio; :mod:`._trio_loop` has it for trio.
 
-Two things are needed of an event loop: to post a call to it from any thread, and to
-suspend one task until such a call resumes it. Each adapter below is those two in the
-loop's own primitives. anyio has both, but not for here: its ``from_thread`` waits for
-the call to have run (a notifying thread that waits for a loop that waits for
-CancelMibChangeNotify2 is a deadlock), and its Event costs a new object per wait.
-
-What posts is made once, with all that it needs in its closure. The notifying thread runs
-on another processor than the loop, and each object of the loop's that it touches has to
-come over: by a method of the adapter and a ``loop.unpark`` bound anew, a wake-up arrived
-1.8 µs later (CPython 3.11, asyncio, a native thread).
-
-It asks no loop whether it is closed: the loop could close right after the answer. It
-calls, and an error counts as "the loop is gone" only if the loop is closed indeed. An
-error swallowed for any other reason would be a wake-up lost. (Wine 8 loses wake-ups of
-asyncio itself, when two threads write to its self-pipe at once: 3 of 10,028 with a pause
-in ``send``. It is not known of Windows; see ``.ci/wine_sitecustomize.py``.)
+Posting a call from any thread, and suspending one task until such a call resumes it.
+:mod:`._parking` puts the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
     import asyncio
 
-    import trio
 
+@dataclass(frozen=True, eq=False, slots=True)
+class EventLoop:
+    """The few functions in which asyncio and trio differ.
 
-class EventLoop(Protocol):
-    """A running event loop, with room for one suspended task."""
+    A *waiter* stands for one sleep of one task. The task sleeps by awaiting it.
+    """
 
-    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
-        """Make a function that has *callback* called in the loop soon.
+    native: Hashable
+    """The asyncio event loop, or trio's token: one object for each loop."""
 
-        It may be called from any thread and never blocks. It returns False if the loop
-        is closed, and nothing will be called.
-        """
-        ...
+    is_closed: Callable[[], bool]
+    """Return whether the loop will never run a task again. From any thread."""
 
-    def park(self) -> Awaitable[None]:
-        """Suspend the task that awaits this at once, until :meth:`unpark`.
+    post: Callable[..., object]
+    """Have the loop call a function with arguments soon. From any thread.
 
-        May return without reason. One task at a time, the caller sees to that.
-        """
-        ...
+    Raises a RuntimeError if the loop is closed.
+    """
 
-    def unpark(self) -> None:
-        """Resume the suspended task, if there is one. In the loop's thread only."""
+    create_waiter: Callable[[], Awaitable[None]]
+    """Return a waiter for the calling task. In the loop's thread."""
+
+    checkpoint: Callable[[], Awaitable[None]]
+    """Raise a cancellation that is due, even if the task will not have to wait.
+
+    On trio it also lets other tasks run, as each function of trio does.
+    """
+
+    resume: Callable[[Any], None]
+    """End the sleep that a waiter stands for, if it lasts. In the loop's thread."""
 
 
 def current_loop() -> EventLoop:
-    """The event loop that runs the calling task, as an adapter of its own.
+    """Return an adapter for the event loop that runs the calling task.
 
     :raises RuntimeError: outside a running asyncio or trio event loop (from anyio 4.12
         on, its subclass ``anyio.NoEventLoopError``)
     """
-    token = cast("Any", current_token().native_token)
-    return TrioLoop(token) if hasattr(token, "run_sync_soon") else AsyncioLoop(token)
+    token = current_token()
+    native = cast("Any", token.native_token)
+    if hasattr(native, "run_sync_soon"):
+        from ._trio_loop import trio_loop  # trio is installed if it runs, else maybe not
+
+        return trio_loop(native)
+    # anyio.lowlevel.checkpoint_if_cancelled() finds this function out at each call.
+    return asyncio_loop(native, token.backend_class.checkpoint_if_cancelled)
 
 
-class AsyncioLoop:
-    """asyncio, and what keeps to its interface: uvloop, winloop."""
-
-    __slots__ = ("_future", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._future: asyncio.Future[None] | None = None
-
-    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
-        call_soon_threadsafe = self._loop.call_soon_threadsafe
-
-        def post() -> bool:
-            try:
-                call_soon_threadsafe(callback)
-            except RuntimeError:
-                if not self._loop.is_closed():
-                    raise
-                self._future = None  # never to be resumed, the task may be collected
-                return False
-            return True
-
-        return post
-
-    def park(self) -> Awaitable[None]:
-        self._future = future = self._loop.create_future()
-        return future
-
-    def unpark(self) -> None:
-        future = self._future
-        if future is not None and not future.done():
-            future.set_result(None)
+def asyncio_loop(
+    loop: asyncio.AbstractEventLoop, checkpoint: Callable[[], Awaitable[None]]
+) -> EventLoop:
+    """Return the adapter for asyncio, and for loops with its interface: uvloop, winloop."""
+    return EventLoop(
+        native=loop,
+        checkpoint=checkpoint,
+        is_closed=loop.is_closed,
+        post=loop.call_soon_threadsafe,
+        create_waiter=loop.create_future,
+        resume=_resume,
+    )
 
 
-class TrioLoop:
-    """trio, by its token."""
-
-    __slots__ = ("_task", "_token", "_trio")
-
-    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        import trio  # it is there, for its loop runs; an asyncio program may lack it
-
-        self._trio = trio
-        self._token = token
-        self._task: trio.lowlevel.Task | None = None
-
-    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
-        run_sync_soon, finished = self._token.run_sync_soon, self._trio.RunFinishedError
-
-        def post() -> bool:
-            try:
-                run_sync_soon(callback)
-            except finished:
-                return False
-            return True
-
-        return post
-
-    def park(self) -> Awaitable[None]:
-        self._task = self._trio.lowlevel.current_task()
-        return self._trio.lowlevel.wait_task_rescheduled(self._abort)
-
-    def _abort(self, _: object) -> trio.lowlevel.Abort:
-        self._task = None
-        return self._trio.lowlevel.Abort.SUCCEEDED
-
-    def unpark(self) -> None:
-        task, self._task = self._task, None
-        if task is not None:
-            self._trio.lowlevel.reschedule(task)
+def _resume(future: asyncio.Future[None]) -> None:
+    if not future.done():  # the task may have been cancelled since the call was posted
+        future.set_result(None)

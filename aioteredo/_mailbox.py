@@ -1,96 +1,110 @@
-"""From the notifying thread into the event loop: the one hot path of this package.
+"""The buffer between the notifying thread and the task that receives: the hot path.
 
-The notifying thread appends to a bounded deque and posts a wake-up to the loop, but only
-for a consumer that sleeps, and only the first time. So a loop that is stalled holds one
-handle at most and ``max_buffer_size`` events, whatever arrives, and who is busy with
-events already is not told of more. ``loop.call_soon_threadsafe(queue.put_nowait, event)``,
-the usual recipe, holds a handle and writes to the loop's self-pipe for each.
-
-No lock is needed. The order of the steps is what makes it right:
-
-* The consumer, having found nothing, sets ``_asleep``, *then* looks again, *then* sleeps.
-* The producer appends, *then* reads ``_asleep``; if it is set, clears it, *then* posts.
-
-An event appended before the flag was set is found by that second look; one appended
-after it finds the flag set and posts, and since the loop runs nothing between the look
-and the sleep, what was posted finds the consumer asleep. Pushes are serialized by the
-backend, the consumer runs in the loop's thread, and a deque's ``append`` and ``popleft``
-are atomic.
-
-``deque(maxlen=n)`` drops the oldest by itself. Since every notification has a number,
-``missed`` is the gap between two numbers that follow each other: there is no counter
-to share. A closed mailbox is one whose deque holds nothing (``maxlen=0``), so neither
-the push that comes too late nor the flag for it needs a test on the hot path.
-
-A wake-up carries no event. A task that is cancelled after it was resumed and before it
-ran has therefore taken nothing, and nothing is lost with it.
-
-Each layer that is a coroutine of its own is resumed and finished for each event that
-had to be waited for. So ``async for`` awaits :meth:`Mailbox.receive` itself, and that
-awaits the loop's own future: the round trip through an idle loop, in one thread, takes
-4.2 µs on uvloop (a bare Future 2.6, this with three coroutines 4.5) and 11.0 on asyncio
-(9.2, 11.4).
+The backend calls ``push``, the stream calls ``receive``. Memory is bounded: a stalled loop
+holds ``max_buffer_size`` events and one posted call, however many notifications arrive.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from time import monotonic_ns
-from typing import Final
+from typing import Final, TypeAlias
 
-from anyio import BusyResourceError, ClosedResourceError
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError
 from anyio.lowlevel import checkpoint
 
 from ._errors import BackendError
 from ._events import NotificationType, PortEvent
 from ._loop import EventLoop
+from ._parking import ParkingSpot
 
-# So many ready events in a row, then other tasks get their turn (tokio's number).
+# Ready events that a task receives in a row before other tasks get their turn (tokio's
+# number).
 BUDGET: Final = 128
 
 _TYPES: Final[dict[int, NotificationType | int]] = {t.value: t for t in NotificationType}
 _new_tuple = tuple.__new__
+
+# number, port, notification type, monotonic_ns
+_Entry: TypeAlias = tuple[int, int | None, int, int]
+
+
+class BackendFailedError(BackendError, BrokenResourceError):
+    """The backend failed after it had registered the watch; no more events will come.
+
+    A :exc:`BackendError`, and the class that anyio's streams raise when the other end has
+    broken. ``__cause__`` is the exception that made the backend fail, if there was one.
+    """
+
+
+# The notifying thread appends an entry to a bounded deque, and wakes the consumer only if
+# it sleeps. ``loop.call_soon_threadsafe(queue.put_nowait, event)``, the usual recipe, posts
+# a call for each event, so a stalled loop holds all of them.
+#
+# 1. push() appends the entry, then looks at ``_waiters``. If the consumer sleeps or is
+#    about to, push() wakes it. (a and b of the protocol in _parking.py)
+# 2. receive() pops an entry. If there is none, it prepares to sleep, looks once more, and
+#    sleeps. (1 to 3 of that protocol)
+#
+# push() looks at the length of ``_waiters`` without the lock of that deque, which is cheaper
+# than to call wake() for each event. Without the GIL that is safe as well, by the lock of
+# ``_events``: if receive()'s second look takes it before push() appends, the waiter was
+# added before, and push() sees it afterwards; else the second look finds the entry.
+#
+# A wake-up carries no entry. A task that is cancelled after it was woken, and before it
+# runs, has taken nothing, so nothing is lost with it.
+#
+# ``deque(maxlen=n)`` drops the oldest entry by itself. Each notification has a number, and
+# ``missed`` is the gap between the numbers of two entries that follow each other, so no
+# counter is shared. A closed mailbox has a deque that holds nothing (maxlen=0), so a late
+# push() needs no test.
 
 
 class Mailbox:
     """A :class:`~aioteredo.Sink` on one side, ``receive`` on the other."""
 
     __slots__ = (
-        "_asleep",
         "_budget",
-        "_error",
+        "_checkpoint",
         "_events",
-        "_last",
-        "_loop",
-        "_number",
+        "_error",
+        "_last_received",
+        "_last_pushed",
+        "_prepare",
+        "_waiters",
         "_waiting",
         "_wake",
     )
 
     def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
-        self._loop = loop
-        self._wake = loop.threadsafe(loop.unpark)
-        self._events: deque[tuple[int, int | None, int, int]]
-        self._events = deque(maxlen=max_buffer_size)
-        self._number = 0  # of the last notification, the notifying thread's
-        self._last = 0  # of the last event taken, the consumer's
-        self._budget = BUDGET
-        self._waiting = False  # a task waits, or was woken and has not run yet
-        self._asleep = False  # it waits, and has not been woken
+        spot = ParkingSpot(loop)
+        self._waiters = spot.waiters
+        self._prepare = spot.prepare
+        self._wake = spot.wake
+        self._checkpoint = loop.checkpoint
+
+        self._events: deque[_Entry] = deque(maxlen=max_buffer_size)
         self._error: BackendError | None = None
+        self._last_pushed = 0  # the number of the newest notification
+        self._last_received = 0  # the number of the newest event that was received
+        self._budget = BUDGET
+        self._waiting = False  # a task sleeps, or was woken and has not run yet
 
     # any thread
 
     def push(self, port: int | None, notification_type: int) -> None:
-        """Add an event. From any thread, one call at a time; never blocks or raises."""
-        self._number = number = self._number + 1
+        """Add an event. From any thread, one call at a time; never blocks.
+
+        An exception (MemoryError) means that the consumer could not be woken. The event is
+        there, and the next call tries again.
+        """
+        self._last_pushed = number = self._last_pushed + 1
         self._events.append((number, port, notification_type, monotonic_ns()))
-        if self._asleep:
-            self._asleep = False
+        if self._waiters:
             self._wake()
 
     def fail(self, error: BackendError) -> None:
-        """Have *error* raised once the buffered events are taken. From any thread."""
+        """Have *error* raised once the buffered events are received. From any thread."""
         self._error = error
         self._wake()
 
@@ -108,39 +122,74 @@ class Mailbox:
     # the loop's thread
 
     async def receive(self) -> PortEvent:
-        """Take the oldest event, waiting for one if there is none.
+        """Receive the oldest event, waiting for one if there is none.
 
         :raises ClosedResourceError: after :meth:`close`
-        :raises BackendError: after :meth:`fail`, once there is no event left
+        :raises BackendFailedError: after :meth:`fail`, once there is no event left
         :raises BusyResourceError: if another task waits
         """
-        if self._budget <= 0:  # less, if another task receives during the checkpoint
+        if self._budget > 0:
+            self._budget -= 1
+            await self._checkpoint()
+        else:
             self._budget = BUDGET
             await checkpoint()
-        self._budget -= 1
-        while True:
-            error = self._error  # read before the look: what came before it is found
-            try:
-                number, port, notification_type, ns = self._events.popleft()
-            except IndexError:
-                pass
-            else:
-                break
-            if self.closed:
-                raise ClosedResourceError
-            if error is not None:
-                raise error.with_traceback(None)  # each time anew, or it would grow
-            if self._waiting:
-                raise BusyResourceError("receiving from")
-            self._waiting = self._asleep = True
-            try:
-                if not self._events:
-                    self._budget = BUDGET
-                    await self._loop.park()
-            finally:
-                self._asleep = False
-                self._waiting = False  # not before it runs: another would take its place
-        missed = number - self._last - 1
-        self._last = number
+
+        entry = self._take()
+        if entry is None:
+            entry = await self._wait()
+
+        number, port, notification_type, ns = entry
+        missed = number - self._last_received - 1
+        self._last_received = number
         kind = _TYPES.get(notification_type, notification_type)
         return _new_tuple(PortEvent, (port, kind, missed, ns))
+
+    def _take(self) -> _Entry | None:
+        # Read the error before popping. fail() comes after the last push(), so if it is
+        # set here, an empty deque means that no event is left. Read afterwards, it could
+        # overtake an event that was pushed in between.
+        error = self._error
+        try:
+            return self._events.popleft()
+        except IndexError:
+            pass
+
+        if self.closed:
+            raise ClosedResourceError
+        if error is not None:
+            raise _failure(error)
+        return None
+
+    async def _wait(self) -> _Entry:
+        if self._waiting:
+            raise BusyResourceError("receiving from")
+
+        try:
+            self._waiting = True
+            self._budget = BUDGET
+            while True:
+                waiter = self._prepare()
+                entry = self._take()
+                if entry is not None:
+                    return entry
+
+                await waiter
+                entry = self._take()
+                if entry is not None:
+                    return entry
+        finally:
+            # The woken task clears these itself. If the waker cleared ``_waiting``, another
+            # task could start waiting in the gap and displace this one.
+            self._waiting = False
+            self._waiters.clear()
+
+
+def _failure(error: BackendError) -> BackendFailedError:
+    # A new object each time. One exception that several tasks raise, or one task twice,
+    # would mix their tracebacks, contexts and notes.
+    failure = BackendFailedError(error.function, error.code, error.table)
+    failure.__cause__ = error.__cause__ if type(error) is BackendError else error
+    for note in getattr(error, "__notes__", ()):
+        failure.add_note(note)
+    return failure

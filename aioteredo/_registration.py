@@ -1,129 +1,206 @@
-"""The lifetime of one subscription: made once, cancelled once, off the loop.
-
-Three may want to cancel it: the task that leaves the block, a thread after the watch
-was dropped or its task destroyed, and the interpreter's exit. All three do the same,
-under the registration's lock: if it is in the table, cancel it, then take it out. So it
-is cancelled once, and who comes second returns when it is. Threads hold that lock, an
-event loop or a finalizer never does.
-
-Cancelled at the interpreter's exit by ``atexit``, because later is too late: with the
-cancelling left to ``__del__``, 18 of 20 exits under fire hung, with ``atexit`` none.
-A child of ``fork`` empties its copy of the table: the registrations are its parent's.
-"""
+"""The lifetime of one subscription: made once, cancelled once, off the event loop."""
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import os
+from collections.abc import Hashable
 from contextlib import suppress
-from threading import Lock, Thread
+from threading import Lock
 from typing import Final
 
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint
 
 from ._backend import BackendLike, Sink, Subscription, resolve
-from ._errors import BackendError
+from ._loop import EventLoop
+from ._reaper import reaper
 from ._threads import run_sync
 
+# A subscription can be cancelled from four places:
+#
+# * the task that leaves the block, through a thread of its own: aclose()
+# * the reaper, when nobody is left to wait: abandon(), called by the stream's finalizer,
+#   by a task that is destroyed or interrupted, or that could get no thread
+# * the thread that opens or closes another watch, for what the reaper could not start a
+#   thread for, and for registrations whose event loop has been closed
+# * the interpreter's exit, by atexit. A finalizer would be too late: by then a callback
+#   that needs the GIL never returns, and cancelling waits for it.
+#
+# All of them call cancel(), which takes the registration's lock: the first caller cancels,
+# later callers return once it has finished.
+
 _live: Final[dict[Registration, Subscription]] = {}
+_by_loop: Final[dict[Hashable, set[Registration]]] = {}
+_tables_lock = Lock()  # for changes of both; never taken by a finalizer or in a loop
 
 
 class Registration:
-    """A sink's registration with a backend."""
+    """A sink's registration with a backend, for a task of *loop*."""
 
-    def __init__(self) -> None:
-        self._lock = Lock()  # held while the native call blocks, and then all is done
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+        self._lock = Lock()  # held for the whole native call
+        self._abandoned = False
 
     async def open(self, backend: BackendLike | None, sink: Sink, initial: bool) -> None:
         """Subscribe *sink*. If this raises, it isn't subscribed, or not for long.
 
-        A checkpoint comes before it begins; closing has none, it must go through.
-
-        :raises BackendError: if the system refuses
+        :raises BackendError: if the system refuses, or no thread can be started
         :raises BackendUnavailableError: if the backend cannot work here
+        :raises TypeError: if the backend's ``subscribe`` returns no subscription
         """
-        await checkpoint_if_cancelled()
+        # A cancellation that is already pending is raised here, before there is anything
+        # to take back. asyncio delivers its own task.cancel() only where a task suspends.
+        await checkpoint()
 
         def subscribe() -> None:
-            _live[self] = resolve(backend).subscribe(sink, initial=initial)
+            _cancel_left_behind()
+            resolved = resolve(backend)
+            subscription = resolved.subscribe(sink, initial=initial)
+            if not callable(getattr(subscription, "cancel", None)):
+                raise TypeError(
+                    f"subscribe() of {resolved!r} must return an object with a method "
+                    f"cancel, not {subscription!r}"
+                )
+            self._add(subscription)
 
         try:
-            await run_sync(subscribe, unheard=self._cancel_unheard)
+            await run_sync(subscribe, on_abandoned=self._cancel_quietly)
         except BaseException as exc:
             await self.leave(exc)
             raise
 
     async def leave(self, exc: BaseException | None) -> None:
-        """Cancel the subscription because of *exc*, or of nothing.
+        """Cancel the subscription because of *exc*, or because the block has ended.
 
-        :raises BackendError: if the system refuses and *exc* is None; an exception that
-            is under way gets a note instead
+        :raises Exception: of the backend, if it refuses and *exc* is None; else *exc*
+            gets a note
         """
-        if isinstance(exc, GeneratorExit):  # the task is destroyed: it may not await
+        if isinstance(exc, GeneratorExit):  # a task that is destroyed must not await
             self.abandon()
             return
         try:
             await self.aclose()
-        except BackendError as error:
+        except Exception as error:  # noqa: BLE001 - it must not replace the user's own
             if exc is None:
                 raise
             exc.add_note(f"while closing the watch: {error}")
 
-    def cancel(self) -> None:
-        """Cancel the subscription, or wait until another thread has. Blocks.
+    async def aclose(self) -> None:
+        """Cancel the subscription. After this returns, no push runs any more.
 
-        :raises BackendError: if the system refuses, to the first caller
+        :raises Exception: of the backend, if it refuses, to the first caller
+        """
+
+        def cancel() -> None:
+            try:
+                self.cancel()
+            finally:
+                _cancel_left_behind()
+
+        if self in _live:
+            try:
+                await run_sync(cancel)
+            except BaseException:
+                self.abandon()  # in case that the call was not made, or was given up
+                raise
+
+    def cancel(self) -> None:
+        """Cancel the subscription, or wait until another thread has done so. Blocks.
+
+        :raises Exception: of the backend, if it refuses, to the first caller
         """
         with self._lock:
             subscription = _live.get(self)
-            if subscription is not None:
-                try:
-                    subscription.cancel()
-                finally:
-                    del _live[self]
-
-    async def aclose(self) -> None:
-        """Cancel the subscription; when this returns, no push is running any more.
-
-        :raises BackendError: if the system refuses, to the first caller
-        """
-        if self in _live:
+            if subscription is None:
+                return
             try:
-                await run_sync(self.cancel)
-            except BaseException:
-                self.abandon()  # if there was no thread to be had, or no loop
+                subscription.cancel()
+            except Exception:
+                self._remove()
                 raise
+            # KeyboardInterrupt leaves the registration in the table: at exit, cancelling
+            # runs on the main thread, and is tried again.
+            self._remove()
 
     def abandon(self) -> bool:
-        """Have a thread cancel the subscription. From any thread, or a finalizer.
+        """Have the reaper cancel the subscription. From any thread, even a finalizer.
 
-        :return: whether there is a subscription still to be cancelled
+        :return: whether there is a subscription, and it was not abandoned before
         """
-        live = self in _live
-        if live:
-            # A finalizer can run anywhere, also inside threading's own locks and on the
-            # notifying thread. So the first thread is a bare one, without bookkeeping,
-            # and only it starts the second, which an exiting interpreter waits for.
-            with suppress(RuntimeError):  # no more threads: atexit will cancel it
-                _thread.start_new_thread(self._cancel_on_a_thread, ())
-        return live
+        if self._abandoned or self not in _live:
+            return False
+        self._abandoned = True
+        reaper.hand_over(self._cancel_quietly)
+        return True
 
-    def _cancel_on_a_thread(self) -> None:
-        with suppress(RuntimeError):
-            Thread(target=self._cancel_unheard, daemon=False).start()
-
-    def _cancel_unheard(self) -> None:
-        # Nobody is left to be told, and late callbacks find a closed mailbox.
-        with suppress(Exception):
+    def _cancel_quietly(self) -> None:
+        with suppress(Exception):  # nobody waits for it, and late callbacks reach nobody
             self.cancel()
 
+    def _add(self, subscription: Subscription) -> None:
+        with _tables_lock:
+            _live[self] = subscription
+            _by_loop.setdefault(self._loop.native, set()).add(self)
 
-@atexit.register
+    def _remove(self) -> None:
+        native = self._loop.native
+        with _tables_lock:
+            del _live[self]
+            _by_loop[native].remove(self)
+            if not _by_loop[native]:
+                del _by_loop[native]
+
+
+def _cancel_left_behind() -> None:
+    """Cancel what could get no thread, and what belongs to event loops that are closed.
+
+    A loop that is closed drops the calls that it has not made, so a task can stay suspended
+    for good. The collector does not always find it: anyio's table of tasks keeps a task
+    that is inside of a cancel scope.
+    """
+    reaper.run_pending()
+
+    with _tables_lock:
+        loops = [next(iter(registrations))._loop for registrations in _by_loop.values()]
+    for loop in loops:
+        if loop.is_closed():
+            with _tables_lock:
+                registrations = list(_by_loop.get(loop.native, ()))
+            for registration in registrations:
+                registration._cancel_quietly()
+
+
 def _cancel_all() -> None:
-    for registration in list(_live):
-        registration._cancel_unheard()
+    """Cancel every registration that is left when the interpreter exits.
+
+    Ctrl-C can interrupt this anywhere. The registration that it interrupts is tried again,
+    after all others have had their turn, and the exception is raised at the end.
+    """
+    interruption: BaseException | None = None
+    for _ in range(3):
+        for registration in list(_live):
+            try:
+                registration._cancel_quietly()
+            except BaseException as exc:  # noqa: BLE001 - raised at the end
+                interruption = exc
+    if interruption is not None:
+        raise interruption
+
+
+# atexit goes on with the next hook after one that raises. So a second hook does what an
+# interruption outside of the try block of the first has kept it from.
+atexit.register(_cancel_all)
+atexit.register(_cancel_all)
+
+
+def _forget_after_fork() -> None:
+    """Forget the parent's registrations: the parent cancels them."""
+    global _tables_lock
+    _tables_lock = Lock()
+    _live.clear()
+    _by_loop.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_live.clear)
+    os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,103 +1,127 @@
 """One blocking call on a thread of its own, awaited to its end.
 
-Registering, cancelling and GetTeredoPort may block, and CancelMibChangeNotify2 does so
-until the callbacks in flight have returned. So they run off the loop, on a fresh thread
-each: anyio's 40 worker threads are shared with the whole program, and a service that
-keeps them busy would delay its own close. A thread costs 60 µs, twice per watch. The
-loop does not join it: all that is left of it by then is its own end.
-
-The wait is shielded, as that of ``anyio.to_thread.run_sync`` is: when it ends, the call
-has returned, and what it registered can be taken back. But a shield does not hold off
-``task.cancel()``; such a cancellation is kept and raised again at the end, as
-``asyncio.Condition.wait`` does. Only an exception that is no cancellation ends the wait
-early: GeneratorExit, which destroys the task, or trio's KeyboardInterrupt. The thread
-then finds nobody waiting, or finds the loop closed, and undoes what it did by itself: a
-destroyed task can be out of the garbage collector's reach, as anyio's table of tasks
-holds a cancel scope that holds its task.
-
-The threads are no daemons, so that an interpreter that exits waits for them instead of
-freezing them in the middle of a native call.
+Registering, cancelling and GetTeredoPort may block. anyio's worker threads are shared
+with the whole program: a service that keeps all of them busy would delay its own close.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from threading import Thread
+from contextvars import copy_context
+from types import TracebackType
 from typing import Generic, TypeVar
 
 import anyio
 
 from ._loop import current_loop
+from ._new_thread import start_thread
+from ._parking import ParkingSpot
 
 T = TypeVar("T")
 
 
-class _Outcome(Generic[T]):
-    """Either the value of a call or its exception."""
+async def run_sync(
+    func: Callable[[], T], *, on_abandoned: Callable[[], object] = lambda: None
+) -> T:
+    """Call *func* on a new thread and return its result, or raise its exception.
 
-    __slots__ = ("_error", "_value")
+    The thread has the caller's :mod:`contextvars` context. A cancellation waits until
+    *func* has returned; then it is raised, and an exception of *func* is its cause.
 
-    def capture(self, func: Callable[[], T]) -> None:
-        self._error: BaseException | None = None
-        try:
-            self._value = func()
-        except BaseException as error:  # noqa: BLE001 - raised by unwrap
-            self._error = error
-
-    def unwrap(self) -> T:
-        if self._error is None:
-            return self._value
-        try:
-            raise self._error
-        finally:
-            del self._error  # no cycle of the exception with its own traceback
-
-
-def _nothing() -> None:
-    pass
-
-
-async def run_sync(func: Callable[[], T], *, unheard: Callable[[], object] = _nothing) -> T:
-    """Call *func* on a thread of its own, return what it returns, raise what it raises.
-
-    Cancelled, it still waits for *func* to return, then raises the cancellation.
-
-    :param unheard: called on the thread after *func*, if nobody waits there any more
-        because the task was destroyed or its loop closed
+    :param on_abandoned: called on the thread after *func* if the task does not wait any
+        more, because it was destroyed or interrupted, or because its loop was closed
+    :raises BackendError: if the system refuses another thread; *func* is not called
     """
-    done, outcome = anyio.Event(), _Outcome[T]()
-    tell = current_loop().threadsafe(done.set)
+    spot = ParkingSpot(current_loop())
+    call = _Call(func)
+    context = copy_context()
     waiting = True
 
     def work() -> None:
-        outcome.capture(func)
-        if not waiting or not tell():
-            unheard()
+        context.run(call.run)
+        if not waiting or not spot.wake():
+            on_abandoned()
 
     cancelled_exc_class = anyio.get_cancelled_exc_class()
     cancelled: BaseException | None = None
-    with ExitStack() as stack:
-        stack.enter_context(anyio.CancelScope(shield=True))
+
+    with _Shield():
         try:
-            Thread(target=work, name="aioteredo", daemon=False).start()
-            while not done.is_set():
+            # Not a daemon: an interpreter that exits waits for the thread, and does not
+            # freeze it in the middle of a native call.
+            start_thread(work)
+            while not call.finished:
+                waiter = spot.prepare()
+                if call.finished:
+                    break
                 try:
-                    await done.wait()
+                    await waiter
                 except cancelled_exc_class as exc:
+                    # A shield does not hold off asyncio's task.cancel(). What the call
+                    # registers can be taken back only when the call has returned.
                     cancelled = exc
-        except BaseException as exc:
+        except BaseException:  # destroyed, interrupted, or without a thread
             waiting = False
-            if isinstance(exc, GeneratorExit):
-                stack.pop_all()  # the task is gone, and the scope's exit would object
             raise
+
     if cancelled is None:
-        return outcome.unwrap()
+        return call.result()
     try:
-        outcome.unwrap()
+        call.result()
     except BaseException as error:
         raise cancelled from error
     else:
         raise cancelled
     finally:
-        del cancelled  # no cycle here either
+        del cancelled  # else this frame and the exception's traceback are a cycle
+
+
+class _Call(Generic[T]):
+    """A call, and then its result or its exception."""
+
+    __slots__ = ("_error", "_func", "_value", "finished")
+
+    def __init__(self, func: Callable[[], T]) -> None:
+        self._func = func
+        self._error: BaseException | None = None
+        self.finished = False
+
+    def run(self) -> None:
+        try:
+            self._value = self._func()
+        except BaseException as error:  # noqa: BLE001 - result() raises it
+            self._error = error
+        self.finished = True
+
+    def result(self) -> T:
+        if self._error is None:
+            return self._value
+        try:
+            raise self._error
+        finally:
+            self._error = None  # else the exception and its own traceback are a cycle
+
+
+class _Shield:
+    """A shielded cancel scope that a destroyed coroutine can leave as well.
+
+    The collector closes a coroutine outside of its task, where a cancel scope refuses to
+    be left. A coroutine that its own task closes leaves the scope like any other, or the
+    task would stay shielded.
+    """
+
+    def __enter__(self) -> None:
+        self._scope = anyio.CancelScope(shield=True)
+        self._scope.__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._scope.__exit__(exc_type, exc_value, traceback)
+        except RuntimeError:
+            if exc_type is not GeneratorExit:
+                raise

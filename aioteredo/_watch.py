@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 from anyio.abc import UnreliableObjectReceiveStream
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint
 
 from ._backend import BackendLike, check_backend, resolve
 from ._events import PortEvent
@@ -87,7 +87,7 @@ async def get_teredo_port(*, backend: BackendLike | None = None) -> int | None:
     """
     if backend is not None:
         check_backend(backend)
-    await checkpoint_if_cancelled()
+    await checkpoint()
     return await run_sync(lambda: resolve(backend).get_port())
 
 
@@ -132,11 +132,27 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
         :raises BackendError: if the system refuses to cancel; the stream is closed and
             late callbacks are ignored all the same
         """
-        self._mailbox.close()
-        await self._registration.aclose()
+        await self._leave(None)
+
+    async def _leave(self, exc: BaseException | None) -> None:
+        try:
+            self._mailbox.close()
+            await self._registration.leave(exc)
+        except BaseException:
+            # Ctrl-C may have struck between the two steps.
+            self._registration.abandon()
+            raise
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a PortEventStream cannot be copied or pickled, because it stands for one "
+            "registration; open another watch with watch_teredo_port()"
+        )
 
     def __del__(self) -> None:
-        if not self._mailbox.closed and self._registration.abandon():
+        # An object that was made without __init__ has no registration.
+        registration: Registration | None = getattr(self, "_registration", None)
+        if registration is not None and registration.abandon():
             self._mailbox.close()
             warnings.warn(
                 f"unclosed {self!r}: leave the block of watch_teredo_port() or call "
@@ -161,8 +177,9 @@ class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
             raise RuntimeError(
                 "this watch was entered before; call watch_teredo_port() for another"
             )
-        mailbox = Mailbox(current_loop(), self._max_buffer_size)
-        registration = Registration()
+        loop = current_loop()
+        mailbox = Mailbox(loop, self._max_buffer_size)
+        registration = Registration(loop)
         self._stream = PortEventStream(mailbox, registration)
         try:
             await registration.open(self._backend, mailbox, bool(self._initial))
@@ -178,5 +195,4 @@ class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
         traceback: TracebackType | None,
     ) -> None:
         assert self._stream is not None
-        self._stream._mailbox.close()
-        await self._stream._registration.leave(exc_value)
+        await self._stream._leave(exc_value)

@@ -1,4 +1,4 @@
-"""What differs between asyncio and trio."""
+"""The adapters for asyncio and trio."""
 
 from __future__ import annotations
 
@@ -8,91 +8,42 @@ import anyio
 import pytest
 import trio
 
-from aioteredo._loop import AsyncioLoop, EventLoop, TrioLoop, current_loop
+from aioteredo._loop import EventLoop, current_loop
 
 every_loop = pytest.mark.every_loop
 
 
 @every_loop
 async def test_current_loop_is_the_running_one() -> None:
-    """A call posted from a thread runs in the loop of the task that asked."""
+    """A call that a thread posts runs in the loop of the task that asked."""
     loop, done = current_loop(), anyio.Event()
-    await anyio.to_thread.run_sync(loop.threadsafe(done.set))
-    with anyio.fail_after(10):
-        await done.wait()
+    await anyio.to_thread.run_sync(loop.post, done.set)
+    await done.wait()
 
 
-def test_outside_a_loop() -> None:
-    """Without a running event loop anyio's own RuntimeError is raised."""
+def test_current_loop_outside_of_a_loop_raises() -> None:
+    """Without a running event loop, anyio's own RuntimeError is raised."""
     with pytest.raises(RuntimeError):
         current_loop()
 
 
-async def park(loop: EventLoop) -> None:
-    await loop.park()
-
-
 @every_loop
-async def test_unparked_without_need() -> None:
-    """Before anybody is suspended and after, there is nobody to resume."""
+async def test_two_adapters_of_one_loop_name_the_same_loop() -> None:
+    """``native`` tells whether two adapters belong to the same event loop."""
+    assert current_loop().native is current_loop().native
+
+
+async def adapter() -> EventLoop:
     loop = current_loop()
-    loop.unpark()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(park, loop)
-        await anyio.wait_all_tasks_blocked()
-        loop.unpark()
-        loop.unpark()
-    loop.unpark()
+    assert not loop.is_closed()
+    return loop
 
 
-@every_loop
-async def test_cancelled_while_parked() -> None:
-    """A cancelled task leaves the place free, and isn't resumed where it waits next."""
-    loop, event, seen = current_loop(), anyio.Event(), []
-
-    async def go_on() -> None:
-        with anyio.move_on_after(0):
-            await loop.park()
-        await event.wait()
-        seen.append(event.is_set())
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(go_on)
-        await anyio.wait_all_tasks_blocked()
-        loop.unpark()
-        await anyio.wait_all_tasks_blocked()
-        event.set()
-    assert seen == [True]
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(park, loop)
-        await anyio.wait_all_tasks_blocked()
-        loop.unpark()
+def test_asyncio_loop_is_closed_after_its_end() -> None:
+    """An asyncio loop is open while it runs, and closed after ``asyncio.run``."""
+    assert asyncio.run(adapter()).is_closed()
 
 
-def test_post_to_a_closed_asyncio_loop() -> None:
-    """A call for a loop that is closed is dropped without a word."""
-    loop = asyncio.new_event_loop()
-    loop.close()
-    assert not AsyncioLoop(loop).threadsafe(pytest.fail)()
-
-
-def test_post_that_fails_for_another_reason() -> None:
-    """Only a closed loop excuses a RuntimeError: else a wake-up would be lost."""
-
-    class Loop(asyncio.SelectorEventLoop):
-        def call_soon_threadsafe(self, *args, **kwargs):
-            raise RuntimeError("out of order")
-
-    loop = Loop()
-    with pytest.raises(RuntimeError, match="out of order"):
-        AsyncioLoop(loop).threadsafe(pytest.fail)()
-    loop.close()
-
-
-def test_post_to_a_finished_trio_run() -> None:
-    """A call for a trio run that has ended is dropped without a word."""
-
-    async def main() -> TrioLoop:
-        return TrioLoop(trio.lowlevel.current_trio_token())
-
-    assert not trio.run(main).threadsafe(pytest.fail)()
+def test_trio_run_is_closed_after_its_end() -> None:
+    """A trio run is open while it lasts, and closed afterwards."""
+    assert trio.run(adapter).is_closed()

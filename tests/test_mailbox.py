@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 import pytest
-from anyio import BusyResourceError, ClosedResourceError, wait_all_tasks_blocked
+import trio
+import trio.testing
+from anyio import (
+    BrokenResourceError,
+    BusyResourceError,
+    ClosedResourceError,
+    wait_all_tasks_blocked,
+)
 from anyio.lowlevel import checkpoint
 
 from aioteredo import BackendError, NotificationType, PortEvent
 from aioteredo._loop import EventLoop, current_loop
-from aioteredo._mailbox import BUDGET, Mailbox
+from aioteredo._mailbox import BUDGET, BackendFailedError, Mailbox
 
 every_loop = pytest.mark.every_loop
 
@@ -78,55 +90,210 @@ async def test_hot_producer_starves_nobody() -> None:
 
 
 @every_loop
-async def test_second_receiver_at_the_turn_of_others() -> None:
-    """A run that another task has begun meanwhile ends as well."""
+async def test_run_of_events_ends_whichever_task_receives_them() -> None:
+    """Two tasks that take turns let other tasks run as often as one task does."""
     mailbox = Mailbox(current_loop(), 10 * BUDGET)
     for _ in range(10 * BUDGET):
         mailbox.push(1, 0)
-    for _ in range(BUDGET):
-        await mailbox.receive()
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async def receive(count: int) -> None:
+        for _ in range(count):
+            await mailbox.receive()
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(mailbox.receive)
-        await checkpoint()
-        for _ in range(BUDGET):
-            await mailbox.receive()
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        for _ in range(2 * BUDGET):
-            await mailbox.receive()
-    assert scope.cancelled_caught
+        tasks.start_soon(other)
+        async with anyio.create_task_group() as receivers:
+            receivers.start_soon(receive, 5 * BUDGET)
+            receivers.start_soon(receive, 5 * BUDGET)
+        tasks.cancel_scope.cancel()
+    assert turns >= 5
 
 
 @every_loop
-async def test_cancelled_at_the_turn_of_others() -> None:
-    """The event is not taken before the checkpoint that a long run makes."""
-    mailbox = Mailbox(current_loop(), 10 * BUDGET)
-    for port in range(1, BUDGET + 3):
+async def test_cancelled_scope_takes_no_event() -> None:
+    """In a scope that is cancelled already, ``receive`` raises and leaves the event."""
+    mailbox = Mailbox(current_loop(), 10)
+    mailbox.push(1, 0)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await mailbox.receive()
+        pytest.fail("received in a cancelled scope")
+    assert scope.cancelled_caught
+    assert await mailbox.receive() == PortEvent(1)
+
+
+@every_loop
+async def test_scope_cancelled_between_two_events_takes_no_more() -> None:
+    """A task that cancels its own scope receives no further event in it."""
+    mailbox = Mailbox(current_loop(), 10)
+    for port in (1, 2, 3):
         mailbox.push(port, 0)
     received = []
     with anyio.CancelScope() as scope:
-        scope.cancel()
         while True:
-            received.append(await mailbox.receive())
-    assert len(received) == BUDGET
-    assert await mailbox.receive() == PortEvent(BUDGET + 1)
+            received.append((await mailbox.receive()).port)
+            if received == [1, 2]:
+                scope.cancel()
+    assert received == [1, 2]
+    assert await mailbox.receive() == PortEvent(3)
 
 
 @every_loop
-async def test_failed() -> None:
-    """The events before a failure are received, then the failure, for ever."""
+async def test_shielded_scope_in_a_cancelled_one_receives() -> None:
+    """A shield holds off the cancellation of the scope around it, as everywhere."""
+    mailbox = Mailbox(current_loop(), 10)
+    mailbox.push(1, 0)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        with anyio.CancelScope(shield=True):
+            assert await mailbox.receive() == PortEvent(1)
+
+
+@every_loop
+async def test_cancelled_scope_comes_before_a_closed_mailbox() -> None:
+    """A cancellation is raised rather than ClosedResourceError or a failure."""
+    mailbox = Mailbox(current_loop(), 10)
+    mailbox.close()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await mailbox.receive()
+    assert scope.cancelled_caught
+
+
+@pytest.mark.asyncio
+async def test_native_cancel_is_delivered_where_the_task_suspends() -> None:
+    """``task.cancel()`` keeps asyncio's rule: an event that is ready is received first."""
+    mailbox = Mailbox(current_loop(), 10)
+    mailbox.push(1, 0)
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    assert await mailbox.receive() == PortEvent(1)
+    with pytest.raises(asyncio.CancelledError):
+        await mailbox.receive()
+    task.uncancel()
+
+
+def test_receive_on_trio_is_always_a_checkpoint() -> None:
+    """``receive`` executes a checkpoint, whether it has to wait or not."""
+
+    async def main() -> None:
+        mailbox = Mailbox(current_loop(), 10)
+        mailbox.push(1, 0)
+        with trio.testing.assert_checkpoints():
+            await mailbox.receive()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(push_when_blocked, mailbox)
+            with trio.testing.assert_checkpoints():
+                await mailbox.receive()
+        mailbox.close()
+        with trio.testing.assert_checkpoints(), pytest.raises(ClosedResourceError):
+            await mailbox.receive()
+
+    async def push_when_blocked(mailbox: Mailbox) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        mailbox.push(2, 0)
+
+    trio.run(main)
+
+
+@every_loop
+async def test_failure_comes_after_the_events_before_it_and_each_time() -> None:
+    """The events before a failure are received, then the failure is raised each time."""
+    mailbox = Mailbox(current_loop(), 2)
+    mailbox.push(1, 0)
+    mailbox.fail(BackendError("GetTeredoPort", 31))
+    assert await mailbox.receive() == PortEvent(1)
+    for _ in range(2):
+        with pytest.raises(BackendError, match="ERROR_GEN_FAILURE"):
+            await mailbox.receive()
+
+
+@every_loop
+async def test_failure_is_what_anyio_and_this_library_call_it() -> None:
+    """A failure is a BackendError and anyio's BrokenResourceError, with all its facts."""
     mailbox = Mailbox(current_loop(), 2)
     error = BackendError("GetTeredoPort", 31)
-    mailbox.push(1, 0)
+    error.__cause__ = cause = ZeroDivisionError()
+    error.add_note("a note")
     mailbox.fail(error)
-    assert await mailbox.receive() == PortEvent(1)
-    depth = []
-    for _ in range(3):
-        with pytest.raises(BackendError) as raised:
+    with pytest.raises(BrokenResourceError) as raised:
+        await mailbox.receive()
+    failure = raised.value
+    assert isinstance(failure, BackendError)
+    assert isinstance(failure, BackendFailedError)
+    assert str(failure) == str(error)
+    assert (failure.function, failure.code, failure.table) == ("GetTeredoPort", 31, "win32")
+    assert failure.__cause__ is cause
+    assert failure.__notes__ == ["a note"]
+
+
+@every_loop
+async def test_failure_of_a_backends_own_class_is_the_cause() -> None:
+    """A subclass of BackendError, which may know more, is kept as the cause."""
+
+    class OwnError(BackendError):
+        pass
+
+    mailbox = Mailbox(current_loop(), 2)
+    error = OwnError("GetTeredoPort", 31)
+    mailbox.fail(error)
+    with pytest.raises(BackendFailedError) as raised:
+        await mailbox.receive()
+    assert raised.value.__cause__ is error
+
+
+@every_loop
+async def test_failure_is_a_new_exception_for_each_that_receives_it() -> None:
+    """One consumer's traceback, context and notes are not in another's exception."""
+    error = BackendError("GetTeredoPort", 31)
+    mailboxes = [Mailbox(current_loop(), 2) for _ in range(2)]
+    raised: list[BackendError] = []
+    for mailbox in (*mailboxes, mailboxes[0]):
+        mailbox.fail(error)
+        try:
+            try:
+                raise ZeroDivisionError(len(raised))
+            finally:
+                await mailbox.receive()
+        except BackendError as exc:
+            exc.add_note("seen")
+            raised.append(exc)
+    assert len({id(exc) for exc in raised}) == 3
+    assert [str(exc.__context__) for exc in raised] == ["0", "1", "2"]
+    assert [exc.__notes__ for exc in raised] == [["seen"]] * 3
+    assert error.__traceback__ is None
+
+
+@every_loop
+async def test_failure_leaves_no_reference_cycle() -> None:
+    """An exception that was handled is gone at once, without the garbage collector."""
+
+    class Local:
+        pass
+
+    async def receive() -> weakref.ref[Local]:
+        local = Local()
+        with contextlib.suppress(BackendError):
             await mailbox.receive()
-        assert raised.value is error
-        depth.append(len(raised.traceback))
-    assert len(set(depth)) == 1, "the traceback grows"
+        return weakref.ref(local)
+
+    mailbox = Mailbox(current_loop(), 2)
+    mailbox.fail(BackendError("GetTeredoPort", 31))
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await receive())() is None
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 @every_loop
@@ -144,28 +311,22 @@ async def test_failure_wakes_the_consumer() -> None:
         mailbox.fail(BackendError("GetTeredoPort", 31))
 
 
-class Spy:
-    """A loop that does one thing more when something is posted to it."""
+def spied(spy: Callable[[], object]) -> EventLoop:
+    """Return the running loop, with *spy* called before each call that is posted."""
+    loop = current_loop()
 
-    def __init__(self, loop: EventLoop, spy: Callable[[], None]) -> None:
-        self._loop, self._spy = loop, spy
-        self.park, self.unpark = loop.park, loop.unpark
+    def post(*args: object) -> None:
+        spy()
+        loop.post(*args)
 
-    def threadsafe(self, callback: Callable[[], object]) -> Callable[[], bool]:
-        post = self._loop.threadsafe(callback)
-
-        def spied_post() -> bool:
-            self._spy()
-            return post()
-
-        return spied_post
+    return replace(loop, post=post)
 
 
 @every_loop
 async def test_event_is_there_before_its_wakeup() -> None:
     """The event is appended first: a loop that runs at once finds it."""
     held = []
-    mailbox = Mailbox(Spy(current_loop(), lambda: held.append(len(mailbox._events))), 2)
+    mailbox = Mailbox(spied(lambda: held.append(len(mailbox._events))), 2)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(mailbox.receive)
         await wait_all_tasks_blocked()
@@ -197,7 +358,7 @@ async def test_event_just_before_the_sleep() -> None:
 async def test_busy_consumer_is_not_woken() -> None:
     """What comes while no task waits, or after it was woken, is posted nothing for."""
     posts = []
-    mailbox = Mailbox(Spy(current_loop(), lambda: posts.append(received[:])), 4)
+    mailbox = Mailbox(spied(lambda: posts.append(received[:])), 4)
     received = list[int | None]()
 
     async def read() -> None:
@@ -249,16 +410,51 @@ async def test_time_is_that_of_the_callback() -> None:
 
 
 @every_loop
-async def test_errors_starve_nobody() -> None:
-    """Who goes on receiving after a failure lets other tasks have their turn too."""
+async def test_wakeup_that_could_not_be_posted_is_made_up_by_the_next_push() -> None:
+    """A consumer that a MemoryError kept asleep gets both events at the next push."""
+    loop = current_loop()
+    errors = iter([MemoryError])
+
+    def post(*args: object) -> None:
+        for error in errors:
+            raise error
+        loop.post(*args)
+
+    mailbox = Mailbox(replace(loop, post=post), 4)
+    received = []
+
+    async def read() -> None:
+        received.extend([await mailbox.receive(), await mailbox.receive()])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await wait_all_tasks_blocked()
+        with pytest.raises(MemoryError):
+            mailbox.push(1, 0)
+        mailbox.push(2, 0)
+    assert received == [PortEvent(1), PortEvent(2)]
+
+
+@every_loop
+async def test_receiving_a_failure_again_and_again_starves_nobody() -> None:
+    """A task that goes on receiving after a failure lets other tasks have their turn."""
     mailbox = Mailbox(current_loop(), 2)
     mailbox.fail(BackendError("GetTeredoPort", 31))
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        for _ in range(2 * BUDGET):
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        for _ in range(5 * BUDGET):
             with pytest.raises(BackendError):
                 await mailbox.receive()
-    assert scope.cancelled_caught
+        tasks.cancel_scope.cancel()
+    assert turns >= 3
 
 
 @every_loop
@@ -273,7 +469,7 @@ async def test_newcomer_does_not_take_the_place_of_who_was_woken() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await wait_all_tasks_blocked()
-        mailbox._loop.unpark()
+        mailbox._wake()
         with pytest.raises(BusyResourceError):
             await mailbox.receive()
         mailbox.push(1, 0)

@@ -375,21 +375,14 @@ async def test_16_event_between_the_check_and_the_wait(stand_in: StandIn) -> Non
     """A change in the moment between looking and waiting wakes the consumer."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
         mailbox = events._mailbox
-        park = mailbox._loop.park
+        prepare = mailbox._prepare
         late = iter(range(1, 101))
 
-        async def park_late() -> None:
+        def prepare_late() -> Awaitable[None]:
             stand_in.change(next(late))  # the deque was empty, the task not yet waiting
-            await park()
+            return prepare()
 
-        class Late:
-            def __getattr__(self, name: str) -> object:
-                return getattr(loop, name)
-
-            park = staticmethod(park_late)
-
-        loop = mailbox._loop
-        mailbox._loop = Late()
+        mailbox._prepare = prepare_late
         with anyio.fail_after(30):
             received = await receive(events, 100)
     assert [event.port for event in received] == [*range(1, 101)]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import gc
 import threading
 import weakref
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
+from aioteredo import BackendError
+from aioteredo._new_thread import start_thread
 from aioteredo._threads import run_sync
+
+from .waiting import TIMEOUT
 
 every_loop = pytest.mark.every_loop
 
@@ -53,12 +60,89 @@ async def test_interrupted_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> N
     start = threading.Thread.start
 
     def interrupted(thread: threading.Thread) -> None:
-        start(thread)
         monkeypatch.undo()
+        start(thread)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        await run_sync(lambda: started.wait(10), unheard=undone.set)
+        await run_sync(lambda: started.wait(10), on_abandoned=undone.set)
     started.set()
     assert undone.wait(10)
+
+
+@every_loop
+async def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system refuses another thread, BackendError says so and nothing is called."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(BackendError, match="EAGAIN") as raised:
+        await run_sync(pytest.fail)
+    assert isinstance(raised.value.__cause__, RuntimeError)
+
+
+@every_loop
+async def test_thread_has_the_callers_context() -> None:
+    """The call sees the caller's context variables, as in ``to_thread.run_sync``."""
+    variable.set("the caller's")
+    assert await run_sync(variable.get) == "the caller's"
+
+
+variable = contextvars.ContextVar("variable", default="nobody's")
+
+
+@every_loop
+async def test_long_lived_thread_has_an_empty_context() -> None:
+    """A thread that a backend starts in a call keeps nothing of the caller's context."""
+    variable.set("the caller's")
+    seen: list[str] = []
+
+    def start() -> threading.Thread:
+        return start_thread(lambda: seen.append(variable.get()))
+
+    (await run_sync(start)).join()
+    assert seen == ["nobody's"]
+
+
+def test_callback_that_ends_the_wait_was_interrupted() -> None:
+    """The task looks at what the thread has done, not at whether the loop told it.
+
+    Ctrl-C on an asyncio loop without a handler of its own can hit the loop's callback.
+    The next thing that wakes the task, a cancellation here, ends its wait.
+    """
+    release = threading.Event()
+    lost = threading.Event()
+    loop = asyncio.new_event_loop()
+
+    def post(callback: object, *args: object) -> None:
+        lost.set()
+
+    loop.call_soon_threadsafe = post  # type: ignore[method-assign,assignment]
+    task = loop.create_task(run_sync(release.wait))
+    loop.run_until_complete(asyncio.sleep(0))
+    release.set()
+    assert lost.wait(TIMEOUT)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(asyncio.wait_for(task, TIMEOUT))
+    loop.close()
+
+
+@every_loop
+async def test_coroutine_closed_by_its_own_task_leaves_no_shield() -> None:
+    """A task that closes a call half-way can be cancelled afterwards, and its scopes work."""
+    release = threading.Event()
+    undone = threading.Event()
+    with anyio.CancelScope() as scope:
+        call = run_sync(release.wait, on_abandoned=undone.set)
+        call.send(None)
+        call.close()
+        release.set()
+        scope.cancel()
+        await checkpoint()
+        pytest.fail("the task is still shielded")
+    assert scope.cancelled_caught
+    assert undone.wait(TIMEOUT)

@@ -179,26 +179,6 @@ async def test_second_closer_is_cancelled_natively(stand_in: StandIn) -> None:
             await second
 
 
-@every_loop
-async def test_closing_without_a_thread_may_be_tried_again(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If no thread can be had, closing raises, and works the next time."""
-
-    def refuse(*_: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    events = await watch_teredo_port(backend=stand_in.backend).__aenter__()
-    with monkeypatch.context() as patch:
-        patch.setattr("_thread.start_new_thread", refuse)
-        patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="can't start"):
-            await events.aclose()
-    assert stand_in.live == 1
-    await events.aclose()
-    assert (stand_in.live, stand_in.cancelled) == (0, 1)
-
-
 def test_closing_outside_of_the_loop(stand_in: StandIn) -> None:
     """A destroyed coroutine that closes in its ``finally`` leaves it to a thread."""
     loop = asyncio.new_event_loop()
@@ -271,7 +251,6 @@ async def test_cancelled_after_being_woken(client: SimulatedBackend) -> None:
             tasks.start_soon(wait)
             await wait_all_tasks_blocked()
             events._mailbox.push(1, 0)
-            events._mailbox._loop.unpark()
             tasks.cancel_scope.cancel()
         if not received:  # the loop decides which of the two comes first
             await wait()
@@ -285,7 +264,6 @@ async def test_cancelled_natively_after_being_woken(client: SimulatedBackend) ->
         task = asyncio.ensure_future(events.receive())
         await wait_all_tasks_blocked()
         events._mailbox.push(1, 0)
-        events._mailbox._loop.unpark()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -479,48 +457,6 @@ async def test_dropped_after_closing(client: SimulatedBackend) -> None:
         warnings.simplefilter("error")
         del events
         gc.collect()
-
-
-@every_loop
-async def test_no_thread_can_be_had_for_a_dropped_watch(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A dropped watch that finds no thread stays for the interpreter's exit to cancel."""
-
-    def refuse(*_: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    events = await watch_teredo_port(backend=stand_in.backend).__aenter__()
-    registration = events._registration
-    with monkeypatch.context() as patch:
-        patch.setattr("_thread.start_new_thread", refuse)
-        assert registration.abandon()
-        patch.setattr(threading.Thread, "start", refuse)
-        registration._cancel_on_a_thread()
-    assert stand_in.live == 1
-    _registration._cancel_all()
-    registration.cancel()  # too late: it has been
-    assert (stand_in.live, stand_in.cancelled) == (0, 1)
-    await events.aclose()
-
-
-@every_loop
-async def test_backend_that_cannot_cancel_at_exit(stand_in: StandIn) -> None:
-    """One registration that cannot be cancelled doesn't keep the others from it."""
-
-    class Broken:
-        def cancel(self) -> None:
-            raise ZeroDivisionError
-
-    async with watch_teredo_port(backend=stand_in.backend) as events:
-        others = dict(_registration._live)
-        _registration._live.clear()
-        _registration._live[_registration.Registration()] = Broken()
-        _registration._live.update(others)
-        _registration._cancel_all()
-        assert not _registration._live
-        assert (stand_in.live, stand_in.cancelled) == (0, 1)
-    await events.aclose()
 
 
 @every_loop

@@ -1,0 +1,65 @@
+"""The trio side of :mod:`._loop`, imported only by a program that runs trio."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+import trio
+from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
+
+from ._loop import EventLoop
+
+
+def trio_loop(token: trio.lowlevel.TrioToken) -> EventLoop:
+    """Return the adapter for a trio run."""
+
+    def is_closed() -> bool:
+        # A token has no other way to tell whether its run has finished. The call is
+        # idempotent, so the run makes one pass however often it is asked.
+        try:
+            token.run_sync_soon(_do_nothing, idempotent=True)
+        except trio.RunFinishedError:
+            return True
+        return False
+
+    return EventLoop(
+        native=token,
+        checkpoint=trio.lowlevel.checkpoint,
+        is_closed=is_closed,
+        post=token.run_sync_soon,
+        create_waiter=_Waiter,
+        resume=_Waiter.resume,
+    )
+
+
+class _Waiter:
+    __slots__ = ("_sleep", "_task")
+
+    def __init__(self) -> None:
+        self._task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        self._sleep: Coroutine[Any, Any, Any] | None = None
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self._sleep = wait_task_rescheduled(self._abort)
+        return self._sleep.__await__()
+
+    def _abort(self, _: object) -> Abort:
+        self._task = None  # trio itself resumes a task that it cancels
+        return Abort.SUCCEEDED
+
+    def resume(self) -> None:
+        task = self._task
+        self._task = None
+        if task is None or self._sleep is None:
+            return
+
+        # Ctrl-C can end the sleep before trio has suspended the task. By now the task
+        # may sleep elsewhere, and rescheduling it would end that other sleep. The
+        # coroutine knows: it is suspended exactly while the task sleeps in it.
+        if self._sleep.cr_suspended:
+            reschedule(task)
+
+
+def _do_nothing() -> None:
+    pass
