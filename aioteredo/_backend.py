@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ._errors import BackendError, BackendUnavailableError
 
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP: Final = "aioteredo.backends"
 ENVIRONMENT_VARIABLE: Final = "AIOTEREDO_BACKEND"
 PLATFORM_DEFAULT: Final = "iphlpapi" if sys.platform == "win32" else None
-
-BUILT_IN: Final = {  # name: module, what to call
-    "iphlpapi": ("aioteredo.backends.iphlpapi", "IphlpapiBackend"),
-    "simulated": ("aioteredo.backends.simulated", "restarting_client"),
-    "miredo": ("aioteredo.backends.miredo", "MiredoBackend"),
-}
 
 
 class Sink(Protocol):
@@ -53,7 +46,9 @@ class Subscription(Protocol):
     def cancel(self) -> None:
         """Take back the registration. Called once, and never on the notifying thread.
 
-        Returns when no push is running and none can start.
+        Returns when no push is running and none can start. It is called again only if
+        an exception such as KeyboardInterrupt interrupted the call, and then completes
+        the cancellation.
 
         :raises BackendError: if the system refuses; nothing is pushed even then
         """
@@ -85,8 +80,13 @@ class Backend(Protocol):
 BackendLike: TypeAlias = Backend | str
 
 _defaults: dict[object, BackendLike] = {}  # of use_backend, the innermost last
-_by_name: dict[str, Backend] = {}
-_by_name_lock = threading.Lock()
+_by_name: Final[dict[str, Backend]] = {}
+
+# The names that are being loaded by the caller, by the caller's caller and so on. A
+# context variable also reaches the threads of aioteredo that run a part of the call.
+_being_loaded: Final[ContextVar[tuple[str, ...]]] = ContextVar(
+    "aioteredo_backends_being_loaded", default=()
+)
 
 
 def check_backend(backend: BackendLike) -> None:
@@ -94,8 +94,11 @@ def check_backend(backend: BackendLike) -> None:
 
     :raises TypeError: if it is neither a name nor an object with a backend's methods
     """
-    if isinstance(backend, str):
-        return
+    if not isinstance(backend, str):
+        _check_methods(backend)
+
+
+def _check_methods(backend: object) -> None:
     for method in ("get_port", "subscribe"):
         if isinstance(backend, type) or not callable(getattr(backend, method, None)):
             raise TypeError(
@@ -135,10 +138,15 @@ def resolve(backend: BackendLike | None) -> Backend:
         backend, source = _default()
     if not isinstance(backend, str):
         return backend
-    with _by_name_lock:
-        if backend not in _by_name:
-            _by_name[backend] = _load(backend, source)
-        return _by_name[backend]
+    loaded = _by_name.get(backend)
+    if loaded is not None:
+        return loaded
+
+    # No lock is held here. A factory may ask for another named backend, on this thread
+    # or on one that it waits for, and would wait for that lock until the process ends.
+    # Two threads may therefore load one name at the same time; setdefault() is atomic,
+    # so all of them get the object that was stored first.
+    return _by_name.setdefault(backend, _load(backend, source))
 
 
 def _default() -> tuple[BackendLike, str]:
@@ -170,9 +178,31 @@ def names() -> list[str]:
 
 
 def _load(name: str, source: str) -> Backend:
+    outer = _being_loaded.get()
+    if name in outer:
+        path = " -> ".join([*outer, name])
+        raise BackendUnavailableError(
+            f"{source}={name!r}: the factory of this backend asks for the backend "
+            f"itself ({path}); let the factory ask for another backend"
+        )
+
+    token = _being_loaded.set((*outer, name))
+    try:
+        return _make(name, source)
+    finally:
+        _being_loaded.reset(token)
+
+
+def _make(name: str, source: str) -> Backend:
     if name in BUILT_IN:
-        module, attribute = BUILT_IN[name]
-        return cast("Backend", getattr(import_module(module), attribute)())
+        try:
+            return BUILT_IN[name]()
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"{source}={name!r}: the {name} backend cannot be imported: {error}; "
+                "use another backend"
+            ) from error
+
     entry_point = _entry_points().get(name)
     if entry_point is None:
         raise BackendUnavailableError(
@@ -180,7 +210,7 @@ def _load(name: str, source: str) -> Backend:
         )
     try:
         backend: Backend = entry_point.load()()
-        check_backend(backend)
+        _check_methods(backend)
     except BackendUnavailableError:
         raise
     except Exception as error:
@@ -188,6 +218,35 @@ def _load(name: str, source: str) -> Backend:
             f"{source}={name!r}: {entry_point.value} cannot be used: {error}"
         ) from error
     return backend
+
+
+# Each function below imports its module by a statement. Tools that freeze a program
+# look for such statements, and would leave out a module that is imported by its name.
+
+
+def _iphlpapi() -> Backend:
+    from .backends.iphlpapi import IphlpapiBackend
+
+    return IphlpapiBackend()
+
+
+def _simulated() -> Backend:
+    from .backends.simulated import restarting_client
+
+    return restarting_client()
+
+
+def _miredo() -> Backend:
+    from .backends.miredo import MiredoBackend
+
+    return MiredoBackend()
+
+
+BUILT_IN: Final[dict[str, Callable[[], Backend]]] = {
+    "iphlpapi": _iphlpapi,
+    "simulated": _simulated,
+    "miredo": _miredo,
+}
 
 
 def _entry_points() -> dict[str, EntryPoint]:
@@ -200,11 +259,6 @@ def _choices() -> str:
     return ", ".join(repr(name) for name in names())
 
 
-def _forget_after_fork() -> None:
-    global _by_name_lock
-    _by_name.clear()  # their threads stayed in the parent
-    _by_name_lock = threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_forget_after_fork)
+    # The threads of these backends stayed in the parent, so a child makes its own.
+    os.register_at_fork(after_in_child=_by_name.clear)

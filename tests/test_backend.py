@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
@@ -107,6 +111,10 @@ def entry_points(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: points)
 
 
+def returns_a_name() -> str:
+    return "simulated"
+
+
 def unavailable() -> None:
     raise BackendUnavailableError("not today")
 
@@ -133,6 +141,7 @@ def other_backend() -> SimulatedBackend:
         ("no_such_module:backend", "backend='other'.*no_such_module"),
         (f"{__name__}:entry_points", "backend='other'"),
         ("builtins:dict", "backend='other'.*get_port"),
+        (f"{__name__}:returns_a_name", "backend='other'.*get_port"),
         (f"{__name__}:unavailable", "^not today$"),
     ],
 )
@@ -148,11 +157,11 @@ async def test_broken_backend_of_another_package(
 def test_public_names() -> None:
     """Every public name is there, and known to dir() before it is used; no other is."""
     assert {*aioteredo.__all__} <= {*dir(aioteredo)}
-    assert sorted(aioteredo.__all__) == sorted(sum(aioteredo._MODULES.values(), ()))
     for name in aioteredo.__all__:
         assert getattr(aioteredo, name) is not None
-    with pytest.raises(AttributeError, match="no_such_name"):
-        aioteredo.no_such_name  # noqa: B018
+    for name in ("no_such_name", "Registration", "resolve"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(aioteredo, name)
 
 
 def modules_after(code: str) -> set[str]:
@@ -164,7 +173,7 @@ def modules_after(code: str) -> set[str]:
 
 def test_import_brings_nothing_else() -> None:
     """Importing the package imports nothing but the module of its names."""
-    brought = modules_after("import aioteredo") - modules_after("import importlib, typing")
+    brought = modules_after("import aioteredo") - modules_after("import typing")
     assert brought == {"aioteredo"}
 
 
@@ -176,11 +185,122 @@ def test_watch_brings_no_backend() -> None:
     assert not brought & {*heavy, "argparse", "aioteredo.backends"}
 
 
-def test_fork_keeps_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child forgets the backends of its parent, and a lock that was held."""
-    monkeypatch.setattr(_backend, "_by_name_lock", held := threading.Lock())
-    _backend._by_name["simulated"] = SimulatedBackend()
-    held.acquire()
-    _backend._forget_after_fork()
-    assert not _backend._by_name
-    assert not _backend._by_name_lock.locked()
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_forked_child_makes_its_own_named_backend() -> None:
+    """A child of a fork forgets the named backends, whose threads its parent has."""
+    code = """
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from aioteredo import _backend
+parents = _backend.resolve("simulated")
+pid = os.fork()
+if pid == 0:
+    os._exit(_backend.resolve("simulated") is parents)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert _backend.resolve("simulated") is parents
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
+
+
+# backends that ask for other backends
+
+
+def asks_directly() -> SimulatedBackend:
+    return SimulatedBackend(_backend.resolve("other").get_port())
+
+
+def asks_through_a_loop() -> SimulatedBackend:
+    return SimulatedBackend(asyncio.run(get_teredo_port(backend="other")))
+
+
+def asks_itself() -> SimulatedBackend:
+    return SimulatedBackend(_backend.resolve("asker").get_port())
+
+
+def asks_on_a_thread() -> SimulatedBackend:
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(context.run, _backend.resolve, "asker")
+        return SimulatedBackend(asked.result().get_port())
+
+
+def asks_the_asker() -> SimulatedBackend:
+    return SimulatedBackend(_backend.resolve("asker").get_port())
+
+
+@pytest.mark.parametrize("factory", ["asks_directly", "asks_through_a_loop"])
+def test_factory_that_asks_another_named_backend_gets_it(
+    monkeypatch: pytest.MonkeyPatch, factory: str
+) -> None:
+    """A factory may use another named backend, also through an event loop of its own."""
+    entry_points(
+        monkeypatch, asker=f"{__name__}:{factory}", other=f"{__name__}:other_backend"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_backend.resolve, "asker")
+        assert asked.result(20).get_port() == 1234
+
+
+@pytest.mark.parametrize("factory", ["asks_itself", "asks_on_a_thread"])
+def test_factory_that_asks_for_its_own_name_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, factory: str
+) -> None:
+    """A factory that asks for itself gets an error that says so, on any thread."""
+    entry_points(monkeypatch, asker=f"{__name__}:{factory}")
+    with pytest.raises(BackendUnavailableError, match=r"itself \(asker -> asker\)"):
+        _backend.resolve("asker")
+
+
+def test_factories_that_ask_for_each_other_are_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A circle of factories ends with an error that names each of them."""
+    entry_points(
+        monkeypatch, asker=f"{__name__}:asks_directly", other=f"{__name__}:asks_the_asker"
+    )
+    with pytest.raises(BackendUnavailableError, match="asker -> other -> asker"):
+        _backend.resolve("asker")
+    with pytest.raises(BackendUnavailableError, match="other -> asker -> other"):
+        _backend.resolve("other")
+
+
+def test_name_that_failed_to_load_can_be_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error while loading leaves no trace: the next caller loads the backend."""
+    entry_points(monkeypatch, asker=f"{__name__}:asks_itself")
+    with pytest.raises(BackendUnavailableError):
+        _backend.resolve("asker")
+    entry_points(monkeypatch, asker=f"{__name__}:other_backend")
+    assert _backend.resolve("asker").get_port() == 1234
+
+
+def test_threads_that_load_one_name_at_once_get_one_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads that all load a name at the same time get the backend of one of them."""
+    barrier = threading.Barrier(8, timeout=20)
+    made: list[SimulatedBackend] = []
+
+    def make() -> SimulatedBackend:
+        barrier.wait()  # all threads are past the look into the table
+        made.append(SimulatedBackend())
+        return made[-1]
+
+    monkeypatch.setitem(_backend.BUILT_IN, "simulated", make)
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(_backend.resolve, ["simulated"] * 8))
+    assert len(made) == 8
+    assert len({id(backend) for backend in got}) == 1
+    assert _backend.resolve("simulated") is got[0]
+
+
+@pytest.mark.every_loop
+@pytest.mark.parametrize("name", ["iphlpapi", "simulated", "miredo"])
+async def test_built_in_backend_that_cannot_be_imported_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A Python without a module that a backend needs makes the backend unavailable."""
+    monkeypatch.setitem(sys.modules, f"aioteredo.backends.{name}", None)
+    with pytest.raises(BackendUnavailableError, match=f"^backend='{name}': .*imported"):
+        await get_teredo_port(backend=name)
