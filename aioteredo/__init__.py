@@ -5,8 +5,7 @@ event loop, and what drives a loop costs twice of what Python's own start does: 
 with ``watch_teredo_port``, 27 with ``import anyio``, 20 with this module, 11 with none.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._backend import Backend, Sink, Subscription, use_backend
@@ -42,31 +41,37 @@ __all__ = [
     "watch_teredo_port",
 ]
 
-_MODULES: Final = {
-    "_backend": ("Backend", "Sink", "Subscription", "use_backend"),
-    "_errors": ("BackendError", "BackendUnavailableError", "TeredoError"),
-    "_events": (
-        "NotificationType",
-        "PortEvent",
-        "TEREDO_MULTICAST_ADDRESS",
-        "TEREDO_MULTICAST_PORT",
-    ),
-    "_watch": ("PortEventStream", "get_teredo_port", "watch_teredo_port"),
-    "backends.iphlpapi": ("IphlpapiBackend",),
-    "backends.miredo": ("MiredoBackend",),
-    "backends.simulated": ("SimulatedBackend",),
-}
-
-
 if not TYPE_CHECKING:  # pragma: no branch - type checkers would believe in every name
 
     def __getattr__(name: str) -> object:
-        for module, names in _MODULES.items():
-            if name in names:
-                value = getattr(import_module(f".{module}", __name__), name)
-                globals()[name] = value
-                return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # Each module is imported by a statement. Tools that freeze a program look for
+        # such statements, and would leave out a module that is imported by its name.
+        match name:
+            case "Backend" | "Sink" | "Subscription" | "use_backend":
+                from . import _backend as module
+            case "BackendError" | "BackendUnavailableError" | "TeredoError":
+                from . import _errors as module
+            case (
+                "NotificationType"
+                | "PortEvent"
+                | "TEREDO_MULTICAST_ADDRESS"
+                | "TEREDO_MULTICAST_PORT"
+            ):
+                from . import _events as module
+            case "PortEventStream" | "get_teredo_port" | "watch_teredo_port":
+                from . import _watch as module
+            case "IphlpapiBackend":
+                from .backends import iphlpapi as module
+            case "MiredoBackend":
+                from .backends import miredo as module
+            case "SimulatedBackend":
+                from .backends import simulated as module
+            case _:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+        value = getattr(module, name)
+        globals()[name] = value
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
