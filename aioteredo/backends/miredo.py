@@ -16,16 +16,13 @@ import operator
 import os
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .._backend import Sink
 from .._errors import BackendError, BackendUnavailableError
 from ._inet_diag import SocketTable, UdpSocket
 from ._miredo_subscription import Subscription
 from ._netlink import naming
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 USER: Final = "miredo"
 
@@ -48,7 +45,7 @@ class MiredoBackend:
     """
 
     _uid: int | None
-    _cgroup: Path | None
+    _cgroup: str | None
 
     def __init__(
         self, uid: int | None = None, cgroup: str | os.PathLike[str] | None = None
@@ -95,7 +92,7 @@ class MiredoBackend:
         if self._cgroup is not None:
             try:
                 with naming("stat"):
-                    cgroup = self._cgroup.stat().st_ino
+                    cgroup = os.stat(self._cgroup).st_ino
             except BackendError as error:
                 if error.code != errno.ENOENT:
                     raise
@@ -126,15 +123,19 @@ def _check_uid(uid: int) -> int:
     return number
 
 
-def _check_cgroup(cgroup: str | os.PathLike[str]) -> Path:
-    from pathlib import Path  # 3 ms, and few have one
-
+def _check_cgroup(cgroup: str | os.PathLike[str]) -> str:
+    # Strings and not pathlib: its import takes milliseconds, which a program that asks
+    # for the port once would notice.
     try:
-        path = Path(cgroup).absolute()
+        path = os.fspath(cgroup)
     except TypeError:
-        raise TypeError(f"cgroup must be a path, not {cgroup!r}") from None
-    existing = path if path.exists() else path.parent
-    if not (existing / "cgroup.controllers").exists():
+        path = None
+    if not isinstance(path, str):
+        raise TypeError(f"cgroup must be a path, not {cgroup!r}")
+
+    path = os.path.join(os.getcwd(), path)  # the directory may be changed later
+    existing = path if os.path.exists(path) else os.path.dirname(path.rstrip("/"))
+    if not os.path.exists(os.path.join(existing, "cgroup.controllers")):
         raise ValueError(
             "cgroup must be a directory in the cgroup v2 file system, such as "
             f"/sys/fs/cgroup/system.slice/miredo.service, not {cgroup!r}"
