@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import itertools
+import pickle
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -20,9 +23,10 @@ from aioteredo import (
     SimulatedBackend,
     watch_teredo_port,
 )
-from aioteredo.backends import simulated
+from aioteredo.backends import _notifying_thread, simulated
 
 from .test_iphlpapi import Pushes
+from .waiting import wait_until
 
 every_loop = pytest.mark.every_loop
 
@@ -224,15 +228,352 @@ def test_fork_resets() -> None:
     thread.stop()
 
 
-def test_job_that_raises() -> None:
-    """An exception on the notifying thread reaches who asked; the thread goes on."""
+# sinks that misbehave
 
-    class Broken(Pushes):
-        def push(self, port: int | None, notification_type: int) -> None:
-            raise ZeroDivisionError
 
-    client = SimulatedBackend(1)
-    subscription = client.subscribe(Broken(), initial=False)
+class Broken(Pushes):
+    """A sink that raises when it is pushed to, and when it is failed as well."""
+
+    def push(self, port: int | None, notification_type: int) -> None:
+        super().push(port, notification_type)
+        raise ZeroDivisionError
+
+    def fail(self, error: BackendError) -> None:
+        super().fail(error)
+        raise MemoryError
+
+
+def within_time(call: Callable[[], object]) -> None:
+    """Make a call that must not block for ever."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "the call does not return"
+
+
+def test_push_that_raises_fails_that_subscription_only(client: SimulatedBackend) -> None:
+    """The others get the event and the next one; the client works on."""
+    sinks = [Pushes(), Broken(), Pushes()]
+    subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
+    within_time(lambda: client.set_port(1))
+    within_time(lambda: client.set_port(2))
+    for subscription in subscriptions:
+        within_time(subscription.cancel)
+    assert [[port for port, _ in sink.pushed] for sink in sinks] == [[1, 2], [1], [1, 2]]
+    assert [len(sink.failed) for sink in sinks] == [0, 1, 0]
+    (error,) = sinks[1].failed
+    assert (error.function, error.errno) == ("SimulatedBackend", errno.EIO)
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    assert client._thread is None
+
+
+def test_push_that_raises_in_a_restart_by_itself_fails_that_subscription_only() -> None:
+    """Nobody waits for such a restart, and still the thread and the others go on."""
+    client = SimulatedBackend(restart_every=0.001)
+    sinks = [Broken(), Pushes()]
+    subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
+    wait_until(lambda: len(sinks[1].pushed) > 2, "restarts by itself")
+    within_time(lambda: client.set_port(2))
+    for subscription in subscriptions:
+        within_time(subscription.cancel)
+    assert len(sinks[0].pushed) == len(sinks[0].failed) == 1
+    assert not sinks[1].failed
+
+
+def test_restart_by_itself_that_raises_fails_all_subscriptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error of the restart itself is told to the sinks; the thread goes on."""
+    client = SimulatedBackend(restart_every=0.001)
+    sink = Pushes()
+    with monkeypatch.context() as patch:
+        patch.setattr(client._random, "sample", raiser(MemoryError()))
+        subscription = client.subscribe(sink, initial=False)
+        wait_until(lambda: bool(sink.failed), "a failure")
+    within_time(lambda: client.set_port(2))
+    within_time(subscription.cancel)
+    assert [type(error.__cause__) for error in sink.failed] == [MemoryError]
+    assert not sink.pushed
+
+
+def test_fail_that_raises_fails_the_others_all_the_same(client: SimulatedBackend) -> None:
+    """A sink whose ``fail`` raises keeps the failure from nobody, nor the close."""
+    sinks = [Broken(), Pushes()]
+    subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
+    within_time(lambda: client.fail(ERROR))
+    for subscription in subscriptions:
+        within_time(subscription.cancel)
+    assert [len(sink.failed) for sink in sinks] == [1, 1]
+
+
+def test_initial_push_that_raises_leaves_nothing_registered(
+    client: SimulatedBackend,
+) -> None:
+    """``subscribe`` raises that exception, and neither the sink nor a thread is left."""
+    sink = Broken()
     with pytest.raises(ZeroDivisionError):
-        client.set_port(2)
+        client.subscribe(sink, initial=True)
+    client.set_port(1)
+    assert client.subscriber_count == 0
+    assert client._thread is None
+    assert len(sink.pushed) == 1
+
+
+@pytest.mark.parametrize("call", ["fail", "close"])
+def test_each_subscription_gets_an_error_of_its_own(
+    client: SimulatedBackend, call: str
+) -> None:
+    """Several tasks raise the failure at the same time, so each needs its own object."""
+    sinks = [Pushes(), Pushes()]
+    subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
+    given = BackendError("GetTeredoPort", 31)
+    given.__cause__ = ZeroDivisionError()
+    given.add_note("a note")
+    if call == "fail":
+        client.fail(given)
+    client.close()
+    for subscription in subscriptions:
+        subscription.cancel()
+    (first,), (second,) = (sink.failed for sink in sinks)
+    assert first is not second
+    assert first is not given
+    assert str(first) == str(second)
+    if call == "fail":
+        assert first.__cause__ is second.__cause__ is given.__cause__
+        assert first.__notes__ == ["a note"]
+
+
+# calls that would wait for themselves
+
+CALLS: dict[str, Callable[[SimulatedBackend], object]] = {
+    "set_port": lambda client: client.set_port(1),
+    "burst": lambda client: client.burst([1]),
+    "restart": lambda client: client.restart(),
+    "stop": lambda client: client.stop(),
+    "fail": lambda client: client.fail(ERROR),
+    "close": lambda client: client.close(),
+    "subscribe": lambda client: client.subscribe(Pushes(), initial=False),
+    "cancel": lambda client: next(iter(client._subscriptions)).cancel(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_call_inside_a_push_is_refused(client: SimulatedBackend, call: str) -> None:
+    """On the notifying thread it would wait for itself: RuntimeError, and no change."""
+    refused: list[RuntimeError] = []
+
+    class Caller(Pushes):
+        def push(self, port: int | None, notification_type: int) -> None:
+            super().push(port, notification_type)
+            with pytest.raises(RuntimeError, match="make it on another thread") as raised:
+                CALLS[call](client)
+            refused.append(raised.value)
+
+    sink = Caller()
+    subscription = client.subscribe(sink, initial=False)
+    within_time(lambda: client.set_port(5))
+    within_time(subscription.cancel)
+    assert len(refused) == 1
+    assert [port for port, _ in sink.pushed] == [5]
+    assert not sink.failed
+    client.set_port(6)  # the thread that was refused is not this one
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_call_in_a_finalizer_during_a_call_is_refused(
+    client: SimulatedBackend, watched: bool
+) -> None:
+    """A finalizer can run inside any call, and the call that it makes is refused."""
+    sink = Pushes()
+    if watched:
+        subscription = client.subscribe(sink, initial=False)
+    client._random.sample = lambda *_: client.stop()
+    with pytest.raises(RuntimeError, match="would wait for itself"):
+        client.restart()
+    del client._random.sample
+    client.set_port(1)
+    if watched:
+        subscription.cancel()
+
+
+def test_push_may_control_another_client(client: SimulatedBackend) -> None:
+    """Only a call of the same client waits for itself."""
+    other = SimulatedBackend()
+
+    class Forwarder(Pushes):
+        def push(self, port: int | None, notification_type: int) -> None:
+            other.set_port(port)
+
+    subscriptions = [
+        client.subscribe(Forwarder(), initial=False),
+        other.subscribe(Pushes(), initial=False),
+    ]
+    within_time(lambda: client.set_port(5))
+    assert other.get_port() == 5
+    for subscription in subscriptions:
+        subscription.cancel()
+
+
+# the thread
+
+
+def test_subscriptions_change_on_the_notifying_thread_only(
+    client: SimulatedBackend,
+) -> None:
+    """The thread may be iterating over them at any time, because it restarts by itself."""
+    threads: dict[str, str] = {}
+
+    class Table(dict[Any, None]):
+        def __setitem__(self, key: Any, value: None) -> None:
+            threads["subscribe"] = threading.current_thread().name
+            super().__setitem__(key, value)
+
+        def pop(self, *arguments: Any) -> None:
+            threads["cancel"] = threading.current_thread().name
+            super().pop(*arguments)
+
+        def clear(self) -> None:
+            threads["close"] = threading.current_thread().name
+            super().clear()
+
+    client._subscriptions = Table()
+    client.subscribe(Pushes(), initial=False).cancel()
+    client.subscribe(Pushes(), initial=False)
+    client.close()
+    assert threads == dict.fromkeys(("subscribe", "cancel", "close"), "aioteredo simulated")
+
+
+class Clock:
+    """A clock that the test sets, for the notifying thread."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(_notifying_thread, "monotonic", lambda: self.now)
+
+    def ports_pushed(self, client: SimulatedBackend, sink: Pushes) -> int:
+        """How many ports have been pushed, once the thread has read the clock."""
+        for _ in range(2):
+            client.subscribe(Pushes(), initial=False).cancel()
+        return len(sink.pushed)
+
+
+def test_neighbour_that_comes_and_goes_does_not_postpone_the_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Subscribing and cancelling are not controls: the client restarts on time."""
+    clock = Clock(monkeypatch)
+    client = SimulatedBackend(restart_every=10)
+    sink = Pushes()
+    subscription = client.subscribe(sink, initial=False)
+    counts = []
+    for clock.now in (4, 8, 9.9, 10.1, 14, 18, 20, 20.2):
+        counts.append(clock.ports_pushed(client, sink))
     subscription.cancel()
+    assert counts == [0, 0, 0, 1, 1, 1, 1, 2]
+
+
+def test_control_postpones_the_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``restart_every`` counts from the last control."""
+    clock = Clock(monkeypatch)
+    client = SimulatedBackend(restart_every=10)
+    sink = Pushes()
+    subscription = client.subscribe(sink, initial=False)
+    clock.now = 9.0
+    client.set_port(1)
+    clock.now = 18.9
+    before = clock.ports_pushed(client, sink)
+    clock.now = 19.1
+    after = clock.ports_pushed(client, sink)
+    subscription.cancel()
+    assert (before, after) == (1, 2)
+
+
+def test_no_thread_to_be_had_leaves_nothing_registered(
+    client: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that refuses a thread is a BackendError, and the next try works."""
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", raiser(RuntimeError("can't start")))
+        with pytest.raises(BackendError) as raised:
+            client.subscribe(Pushes(), initial=False)
+    assert raised.value.errno == errno.EAGAIN
+    assert client.subscriber_count == 0
+    client.subscribe(Pushes(), initial=False).cancel()
+
+
+# calls that Ctrl-C interrupts
+
+
+def raiser(error: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+INTERRUPTED = {
+    "while it waits for its turn": (_notifying_thread._Job, "wait"),
+    "before the thread is stopped": (_notifying_thread.NotifyingThread, "stop"),
+    "while the thread ends": (threading.Thread, "join"),
+}
+
+
+@pytest.mark.parametrize("place", INTERRUPTED)
+@pytest.mark.parametrize("between", ["nothing", "a watch", "a control"])
+def test_cancel_again_after_an_interruption_completes_it(
+    client: SimulatedBackend, place: str, between: str
+) -> None:
+    """The second call ends the thread, even if the client was used in between."""
+    subscription = client.subscribe(Pushes(), initial=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*INTERRUPTED[place], raiser(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            subscription.cancel()
+    if between == "a watch":
+        sink = Pushes()
+        other = client.subscribe(sink, initial=True)
+        within_time(lambda: client.set_port(7))
+        other.cancel()
+        assert [port for port, _ in sink.pushed] == [1000, 7]
+    elif between == "a control":
+        within_time(lambda: client.set_port(7))
+    within_time(subscription.cancel)
+    assert client.subscriber_count == 0
+    assert client._thread is None
+
+
+def test_interrupted_subscribe_leaves_nothing_registered(
+    client: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while ``subscribe`` waits for its turn: the registration is undone."""
+    subscription = client.subscribe(Pushes(), initial=False)
+    thread = client._thread
+    assert thread is not None
+    released = threading.Event()
+    thread._jobs.put(_notifying_thread._Job(lambda: released.wait(10), False))
+
+    def interrupted(job: _notifying_thread._Job[object]) -> NoReturn:
+        monkeypatch.undo()
+        threading.Timer(0.1, released.set).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_notifying_thread._Job, "wait", interrupted)
+    sink = Pushes()
+    with pytest.raises(KeyboardInterrupt):
+        client.subscribe(sink, initial=False)
+    assert client.subscriber_count == 1
+    client.set_port(1)
+    subscription.cancel()
+    assert not sink.pushed
+
+
+# copies
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copy_of_a_client_is_refused(
+    client: SimulatedBackend, duplicate: Callable[[object], object]
+) -> None:
+    """A copy would share lock, thread and subscriptions; the error says so."""
+    with pytest.raises(TypeError, match="cannot be copied or pickled.*make another"):
+        duplicate(client)

@@ -1,12 +1,8 @@
 """A Teredo client inside the process, for tests and for work on any machine.
 
 It notifies as Windows does: on a thread of its own, one call at a time. While there is
-a subscription, all that changes the client happens on that thread, so there is one
-order; a control waits there for its turn and its end. It may be called on the event
-loop's own thread, because a push never waits for the loop.
-
-Native misbehaviour (callbacks that come late, overlap, or come before Notify returns)
-is no part of it: that is the iphlpapi backend's to stand, and no user's to test.
+a subscription, everything that changes the client runs on that thread, so there is one
+order. It does not imitate native misbehaviour, such as callbacks that overlap.
 """
 
 from __future__ import annotations
@@ -17,11 +13,13 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
 
 from .._backend import Sink
+from .._copied_error import copy_error
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
 
@@ -47,6 +45,10 @@ class SimulatedBackend:
 
     Each control returns once every open stream holds its event. What the consumers do
     with it is then up to the event loop: ``await anyio.wait_all_tasks_blocked()``.
+
+    A control may be called on an event loop's thread, because a push never waits for a
+    loop. It raises RuntimeError where it would wait for itself: inside a push, and in a
+    finalizer or signal handler that runs during another call of the same client.
 
     As a context manager it ends with the block: a watch that is still open there fails
     with :exc:`BackendError`.
@@ -79,9 +81,22 @@ class SimulatedBackend:
         _clients.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()  # held while a control waits for its end
+        # Held for the whole of a call, so that calls of several threads take turns.
+        self._lock = threading.Lock()
+
+        # The attribute `busy` is true on a thread that is inside a call, and on the
+        # notifying thread. A thread's number would not do: the number of a thread that
+        # has ended is used again for other threads.
+        self._here = threading.local()
+
         self._subscriptions: dict[_Subscription, None] = {}
         self._thread: NotifyingThread | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a SimulatedBackend cannot be copied or pickled: a copy would share its "
+            "lock, its thread and its subscriptions; make another SimulatedBackend"
+        )
 
     # what a backend does
 
@@ -93,6 +108,9 @@ class SimulatedBackend:
         """Register *sink* for each change to come.
 
         :raises TeredoError: what :meth:`fail_next_subscribe` was given
+        :raises BackendError: if the system refuses another thread
+        :raises BackendUnavailableError: in a subinterpreter without daemon threads
+        :raises RuntimeError: inside a push
         """
         subscription = _Subscription(self, sink)
 
@@ -101,31 +119,70 @@ class SimulatedBackend:
             if initial:
                 sink.push(self._port, NotificationType.INITIAL)
 
-        with self._lock:
+        with self._turn():
             error, self._subscribe_error = self._subscribe_error, None
             if error is not None:
                 raise error
             if self._thread is None:
-                # it brings logging with it, 5 ms that a mere question does not need
+                # The import takes time that a mere question for the port need not pay.
                 from ._notifying_thread import NotifyingThread
 
-                self._thread = NotifyingThread(self._restart_every, self._restart)
-            self._thread.run(register)
+                self._thread = NotifyingThread(
+                    self._restart_every,
+                    begin=self._begin_on_thread,
+                    idle=self._restart_by_itself,
+                )
+            try:
+                self._thread.run(register)
+            except BaseException:
+                # The initial push raised, or Ctrl-C ended the wait. The caller gets no
+                # subscription to cancel, so it must not stay registered.
+                self._unregister(subscription)
+                raise
         return subscription
 
     def _cancel(self, subscription: _Subscription) -> None:
-        with self._lock:
+        with self._turn():
             error, self._cancel_error = self._cancel_error, None
-            if self._thread is not None and subscription in self._subscriptions:
-                self._thread.run(lambda: self._subscriptions.pop(subscription))
-                self._end_thread_if_idle()
+            self._unregister(subscription)
         if error is not None:
             raise error
 
+    def _unregister(self, subscription: _Subscription) -> None:
+        # Each step can be repeated. An exception of a signal handler can interrupt any
+        # of them, and the caller then calls cancel() again to complete the rest.
+        if self._thread is not None:
+            # Even if the subscription is not in the table: its interrupted registration
+            # may still be waiting for its turn, and this job comes after it.
+            self._thread.run(lambda: self._subscriptions.pop(subscription, None))
+            self._end_thread_if_idle()
+
     def _end_thread_if_idle(self) -> None:
         if self._thread is not None and not self._subscriptions:
-            thread, self._thread = self._thread, None
-            thread.stop()
+            self._thread.stop()
+            self._thread = None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one thread at a time call, and refuse a call that would wait for itself.
+
+        :raises RuntimeError: if this thread is inside a call, or is the notifying thread
+        """
+        if getattr(self._here, "busy", False):
+            raise RuntimeError(
+                "this thread is already inside a call or a push of the same "
+                "SimulatedBackend, so this call would wait for itself; make it on "
+                "another thread, and do not wait for it here"
+            )
+        try:
+            self._here.busy = True
+            with self._lock:
+                # An interrupted call can leave a thread that has nothing more to do and
+                # may have been stopped already. A job would never be done there.
+                self._end_thread_if_idle()
+                yield
+        finally:
+            self._here.busy = False
 
     # controls
 
@@ -139,6 +196,7 @@ class SimulatedBackend:
 
         :raises ValueError: if *port* is not in 1 to 65535
         :raises TypeError: if *port* is neither an integer nor None
+        :raises RuntimeError: inside a push
         """
         self.burst([port])
 
@@ -147,6 +205,7 @@ class SimulatedBackend:
 
         :raises ValueError: if a port is not in 1 to 65535; then none is set
         :raises TypeError: if a port is neither an integer nor None; then none is set
+        :raises RuntimeError: inside a push
         """
         checked = [_check_port(port) for port in ports]
         self._call(lambda: self._change(checked))
@@ -155,11 +214,15 @@ class SimulatedBackend:
         """Restart the client, which gives it another port, and notify.
 
         :return: the new port, 49152 to 65535
+        :raises RuntimeError: inside a push
         """
         return self._call(self._restart)
 
     def stop(self) -> None:
-        """Stop the client: it has no port any more."""
+        """Stop the client: it has no port any more.
+
+        :raises RuntimeError: inside a push
+        """
         self.set_port(None)
 
     def fail_next_subscribe(self, error: TeredoError) -> None:
@@ -170,12 +233,13 @@ class SimulatedBackend:
         self._subscribe_error = _check_error(error, TeredoError)
 
     def fail(self, error: BackendError) -> None:
-        """Fail the watches that are open now. New ones work.
+        """Fail the watches that are open now, each with a copy of *error*. New ones work.
 
         :raises TypeError: if *error* is not a BackendError
+        :raises RuntimeError: inside a push
         """
         _check_error(error, BackendError)
-        self._call(lambda: self._fail(error))
+        self._call(lambda: self._fail_all(error))
 
     def fail_next_cancel(self, error: BackendError) -> None:
         """Have the next cancellation fail with *error*; it takes effect all the same.
@@ -185,12 +249,21 @@ class SimulatedBackend:
         self._cancel_error = _check_error(error, BackendError)
 
     def close(self) -> None:
-        """End the notifying thread. A watch that is still open fails."""
+        """End the notifying thread. A watch that is still open fails.
+
+        :raises RuntimeError: inside a push
+        """
         error = BackendError("SimulatedBackend.close", errno.ESHUTDOWN, "errno")
-        with self._lock:
+
+        def fail_and_forget() -> None:
+            # On the notifying thread, which may otherwise be iterating over the
+            # subscriptions, because the client restarts by itself.
+            self._fail_all(error)
+            self._subscriptions.clear()
+
+        with self._turn():
             if self._thread is not None:
-                self._thread.run(lambda: self._fail(error))
-                self._subscriptions.clear()
+                self._thread.run(fail_and_forget)
                 self._end_thread_if_idle()
 
     def __enter__(self) -> Self:
@@ -205,16 +278,18 @@ class SimulatedBackend:
         self.close()
 
     def _call(self, job: Callable[[], T]) -> T:
-        with self._lock:
-            return job() if self._thread is None else self._thread.run(job)
+        with self._turn():
+            return job() if self._thread is None else self._thread.run(job, control=True)
 
     # on the notifying thread while there is one
+
+    def _begin_on_thread(self) -> None:
+        self._here.busy = True
 
     def _change(self, ports: Iterable[int | None]) -> None:
         for self._port in ports:
             for subscription in self._subscriptions:
-                if subscription.sink is not None:
-                    subscription.sink.push(self._port, NotificationType.PARAMETER)
+                subscription.push(self._port)
 
     def _restart(self) -> int:
         first, second = self._random.sample(DYNAMIC_PORTS, 2)
@@ -222,11 +297,17 @@ class SimulatedBackend:
         self._change([port])
         return port
 
-    def _fail(self, error: BackendError) -> None:
+    def _restart_by_itself(self) -> None:
+        try:
+            self._restart()
+        except BaseException as error:  # noqa: BLE001 - nobody waits for this restart
+            # Raised further, it would end the thread, and every later call would wait
+            # for a thread that is not there.
+            self._fail_all(_failure(error))
+
+    def _fail_all(self, error: BackendError) -> None:
         for subscription in self._subscriptions:
-            if subscription.sink is not None:
-                subscription.sink.fail(error)
-                subscription.sink = None
+            subscription.fail(copy_error(error))
 
 
 class _Subscription:
@@ -236,6 +317,29 @@ class _Subscription:
 
     def cancel(self) -> None:
         self._client._cancel(self)
+
+    def push(self, port: int | None) -> None:
+        if self.sink is not None:
+            try:
+                self.sink.push(port, NotificationType.PARAMETER)
+            except BaseException as error:  # noqa: BLE001 - the sink gets it
+                # A sink must not raise. This one fails, and the others get the event.
+                self.fail(_failure(error))
+
+    def fail(self, error: BackendError) -> None:
+        sink = self.sink
+        self.sink = None
+        if sink is not None:
+            # There is nobody left to report an exception of fail() to. Raised further,
+            # it would keep the failure from the other subscriptions.
+            with suppress(BaseException):
+                sink.fail(error)
+
+
+def _failure(cause: BaseException) -> BackendError:
+    failure = BackendError("SimulatedBackend", errno.EIO, "errno")
+    failure.__cause__ = cause
+    return failure
 
 
 def _check_port(port: int | None) -> int | None:
