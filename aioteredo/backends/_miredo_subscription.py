@@ -33,15 +33,15 @@ import errno
 import os
 import selectors
 import socket
-import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from .._backend import Sink
 from .._errors import BackendError
 from .._events import NotificationType
+from .._new_thread import start_thread
 from ._inet_diag import CloseListener, SocketTable, UdpSocket
 from ._netlink import (
     NETLINK_ROUTE,
@@ -61,6 +61,15 @@ _CANCELLED: Final = object()
 # Miredo's socket now, if there is one; it gets the one that it found last.
 Find: TypeAlias = Callable[[SocketTable, UdpSocket | None], UdpSocket | None]
 
+
+class Resource(Protocol):
+    """Anything that is open until it is closed."""
+
+    def close(self) -> None: ...
+
+
+R = TypeVar("R", bound=Resource)
+
 _subscriptions: Final[set[Subscription]] = set()
 
 
@@ -68,7 +77,7 @@ class Subscription:
     def __init__(self, find: Find, sink: Sink, initial: bool) -> None:
         self._find, self._sink = find, sink
         self._found: UdpSocket | None = None
-        self._resources = ExitStack()
+        self._resources: list[Resource] = []
         _subscriptions.add(self)
         try:
             self._open()
@@ -76,39 +85,58 @@ class Subscription:
             if initial:
                 self._push(NotificationType.INITIAL)
             self._await_bind()  # the tunnel may have been announced before we listened
-            self._thread = threading.Thread(
-                target=self._run, name="aioteredo miredo", daemon=True
-            )
-            self._thread.start()
+            self._thread = start_thread(self._run, name="aioteredo miredo", daemon=True)
         except BaseException:
             self.close()
             raise
 
     def _open(self) -> None:
-        enter = self._resources.enter_context
-        self._table = enter(closing(SocketTable()))
-        self._links = enter(
-            closing(Listener(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR))
-        )
-        self._closes = enter(closing(CloseListener()))
+        keep = self._keep
+        self._table = keep(SocketTable())
+        self._links = keep(Listener(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR))
+        self._closes = keep(CloseListener())
         with naming("socketpair"):
-            self._waker, woken = map(enter, socket.socketpair())
+            self._waker, self._woken = map(keep, socket.socketpair())
         with naming("epoll_create1"):
-            self._selector = enter(selectors.DefaultSelector())
+            self._selector = keep(selectors.DefaultSelector())
         self._selector.register(self._links, selectors.EVENT_READ)
         self._selector.register(self._closes, selectors.EVENT_READ)
-        self._selector.register(woken, selectors.EVENT_READ, _CANCELLED)
+        self._selector.register(self._woken, selectors.EVENT_READ, _CANCELLED)
+
+    def _keep(self, resource: R) -> R:
+        self._resources.append(resource)
+        return resource
 
     def cancel(self) -> None:
-        """End the thread, and hear nothing any more."""
-        self._waker.send(b"\0")
+        """End the thread, and hear nothing any more.
+
+        Can be called again if an exception of a signal handler interrupted the call.
+        """
+        if self not in _subscriptions:  # all is done, or a fork's child has closed it
+            return
+        # After a close that was interrupted, one end or both are closed. The thread has
+        # ended then.
+        if self._waker.fileno() >= 0:
+            with suppress(ConnectionError):
+                self._waker.send(b"\0")
+
+                # The thread's end is read from the socket, because it can be read again
+                # after an interruption. Up to Python 3.12, a join() that was interrupted
+                # marks the thread as ended, and the next one returns while the thread
+                # still pushes and uses the descriptors. A threading.Event is not safe
+                # either: a wait() that was interrupted can leave it locked.
+                self._waker.recv(1)
         self._thread.join()
         self.close()
 
     def close(self) -> None:
         """Close what is open, in this process only."""
+        # Each of them can be closed twice, and an interrupted call is repeated from its
+        # beginning: the subscription stays in the table until all of them are closed.
+        with ExitStack() as stack:
+            for resource in self._resources:
+                stack.callback(resource.close)
         _subscriptions.discard(self)
-        self._resources.close()
 
     def _look(self) -> None:
         # until nothing has changed: what was found may be gone before it is followed
@@ -139,6 +167,8 @@ class Subscription:
                 failure = BackendError("MiredoBackend", errno.EIO, "errno")
                 failure.__cause__ = error
             self._sink.fail(failure)
+        finally:
+            self._woken.shutdown(socket.SHUT_WR)  # cancel() waits for this
 
     def _watch(self) -> None:
         while True:

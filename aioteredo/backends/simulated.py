@@ -13,8 +13,8 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
 
@@ -82,7 +82,8 @@ class SimulatedBackend:
 
     def _reset(self) -> None:
         # Held for the whole of a call, so that calls of several threads take turns.
-        self._lock = threading.Lock()
+        # Reentrant only because it then knows whether this thread holds it.
+        self._lock = threading.RLock()
 
         # The attribute `busy` is true on a thread that is inside a call, and on the
         # notifying thread. A thread's number would not do: the number of a thread that
@@ -119,7 +120,7 @@ class SimulatedBackend:
             if initial:
                 sink.push(self._port, NotificationType.INITIAL)
 
-        with self._turn():
+        def subscribe() -> None:
             error, self._subscribe_error = self._subscribe_error, None
             if error is not None:
                 raise error
@@ -139,14 +140,18 @@ class SimulatedBackend:
                 # subscription to cancel, so it must not stay registered.
                 self._unregister(subscription)
                 raise
+
+        self._in_turn(subscribe)
         return subscription
 
     def _cancel(self, subscription: _Subscription) -> None:
-        with self._turn():
+        def cancel() -> None:
             error, self._cancel_error = self._cancel_error, None
             self._unregister(subscription)
-        if error is not None:
-            raise error
+            if error is not None:
+                raise error
+
+        self._in_turn(cancel)
 
     def _unregister(self, subscription: _Subscription) -> None:
         # Each step can be repeated. An exception of a signal handler can interrupt any
@@ -162,9 +167,8 @@ class SimulatedBackend:
             self._thread.stop()
             self._thread = None
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Let one thread at a time call, and refuse a call that would wait for itself.
+    def _in_turn(self, call: Callable[[], T]) -> T:
+        """Make a call that no other thread makes at the same time.
 
         :raises RuntimeError: if this thread is inside a call, or is the notifying thread
         """
@@ -174,15 +178,22 @@ class SimulatedBackend:
                 "SimulatedBackend, so this call would wait for itself; make it on "
                 "another thread, and do not wait for it here"
             )
+        # No `with self._lock`: Ctrl-C can be raised after __enter__ has returned and
+        # before the block begins, and the lock would stay held.
         try:
             self._here.busy = True
-            with self._lock:
-                # An interrupted call can leave a thread that has nothing more to do and
-                # may have been stopped already. A job would never be done there.
-                self._end_thread_if_idle()
-                yield
+            self._lock.acquire()
+
+            # An interrupted call can leave a thread that has nothing more to do and may
+            # have been stopped already. A job would never be done there.
+            self._end_thread_if_idle()
+            return call()
         finally:
             self._here.busy = False
+            try:  # noqa: SIM105 - Ctrl-C could be raised inside of suppress()
+                self._lock.release()
+            except RuntimeError:  # interrupted before the lock was acquired
+                pass
 
     # controls
 
@@ -261,10 +272,12 @@ class SimulatedBackend:
             self._fail_all(error)
             self._subscriptions.clear()
 
-        with self._turn():
+        def close() -> None:
             if self._thread is not None:
                 self._thread.run(fail_and_forget)
                 self._end_thread_if_idle()
+
+        self._in_turn(close)
 
     def __enter__(self) -> Self:
         return self
@@ -278,8 +291,10 @@ class SimulatedBackend:
         self.close()
 
     def _call(self, job: Callable[[], T]) -> T:
-        with self._turn():
+        def control() -> T:
             return job() if self._thread is None else self._thread.run(job, control=True)
+
+        return self._in_turn(control)
 
     # on the notifying thread while there is one
 
