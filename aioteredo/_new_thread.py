@@ -19,7 +19,7 @@ def start_thread(
         its ``atexit`` hooks, because only such a hook makes the thread end
     :raises BackendError: EAGAIN, if the system refuses another thread
     :raises BackendUnavailableError: if *daemon* is true in a subinterpreter that does
-        not allow daemon threads
+        not allow daemon threads, or in a subinterpreter that allows no threads at all
     """
     try:
         thread = Thread(target=target, name=name, daemon=daemon)
@@ -35,6 +35,12 @@ def start_thread(
         # for as long as anyone watches. Started from an empty context, it copies that.
         Context().run(thread.start)
     except RuntimeError as error:
+        # An isolated subinterpreter of Python 3.11 refuses every thread, and the text
+        # is all that tells this from a system without another thread.
+        if "subinterpreter" in str(error):
+            raise BackendUnavailableError(
+                f"aioteredo needs threads, and {error}; use it in the main interpreter"
+            ) from error
         raise BackendError("Thread.start", errno.EAGAIN, "errno") from error
 
     return thread

@@ -75,10 +75,12 @@ class IphlpapiBackend:
     :param library: the path of a library to use instead of the system's, on any
         platform: any with the same three exports
     :raises BackendUnavailableError: if this isn't Windows and no *library* is given,
-        if the library cannot be loaded, or if it lacks one of the functions
+        if the library cannot be loaded, if it lacks one of the functions, or if this
+        is a subinterpreter
     """
 
     def __init__(self, library: str | os.PathLike[str] | None = None) -> None:
+        _refuse_subinterpreter()
         name = "iphlpapi.dll" if library is None else os.fspath(library)
         dll = _load(name, system=library is None)
         try:
@@ -232,6 +234,21 @@ class _Subscription:
             except RuntimeError:  # interrupted before the lock was acquired
                 pass
         _subscriptions.pop(self._token, None)
+
+
+def _refuse_subinterpreter() -> None:
+    interpreter = ctypes.PYFUNCTYPE(ctypes.c_void_p)
+    current = interpreter(("PyInterpreterState_Get", ctypes.pythonapi))
+    main = interpreter(("PyInterpreterState_Main", ctypes.pythonapi))
+    if current() != main():
+        # CPython attaches a native thread to the main interpreter, whichever
+        # interpreter made the callback. Objects of the wrong interpreter abort the
+        # process.
+        raise BackendUnavailableError(
+            "the iphlpapi backend cannot work in a subinterpreter, because CPython runs "
+            "the callbacks of native threads in the main interpreter; use it there "
+            "(with mod_wsgi: WSGIApplicationGroup %{GLOBAL}), or use another backend"
+        )
 
 
 def _load(name: str, *, system: bool) -> ctypes.CDLL:
