@@ -245,7 +245,9 @@ class Watch:
         assert not self.ready
         assert self.error is not None
         assert type(error) is BackendError
-        assert error is self.error or error.errno == self.error.errno == errno.ESHUTDOWN
+        assert error is not self.error  # each watch gets a copy
+        closed = error.errno == self.error.errno == errno.ESHUTDOWN
+        assert str(error) == str(self.error) or closed
 
 
 class Watches:
