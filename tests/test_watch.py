@@ -336,18 +336,11 @@ async def test_cancel_fails_while_cancelled(client: SimulatedBackend) -> None:
 @every_loop
 async def test_destroyed_task(client: SimulatedBackend) -> None:
     """A task that is destroyed in the block doesn't await; a thread cancels."""
-
-    async def use() -> None:
-        async with watch_teredo_port(backend=client):
-            await anyio.sleep_forever()
-
-    coroutine = use()
     streams = watch_teredo_port(backend=client)
     events = await streams.__aenter__()
     coroutine_exit = streams.__aexit__(GeneratorExit, GeneratorExit(), None)
     with pytest.raises(StopIteration):
         coroutine_exit.send(None)  # it ended without a suspension
-    coroutine.close()
     await until(lambda: client.subscriber_count == 0)
     with pytest.raises(ClosedResourceError):
         await events.receive()
