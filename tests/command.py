@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
-from .waiting import wait_until
+from .waiting import kill_at_the_limit, limit, wait_until
 
 CLIENT = '''
 """A simulated Teredo client that a socket tells what to do, a line each."""
@@ -114,7 +114,7 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         command(*arguments),
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=50,
+        timeout=limit(),
         check=False,
         **options,
     )
@@ -149,6 +149,7 @@ class Running:
     """A command that runs, and its Teredo client, which runs there as well."""
 
     process: subprocess.Popen[bytes]
+    times = 1  # how often the limit may pass before the command is killed
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -157,7 +158,7 @@ class Running:
     def start(self, *arguments: str, **options: Any) -> Self:
         """Start it; return when it is watching."""
         listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        listener.settimeout(50)
+        listener.settimeout(limit())
         number = str(listener.getsockname()[1])
         name, *rest = arguments
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -169,15 +170,16 @@ class Running:
             **options,
         )
         self._stack.callback(self._end)
+        self._stack.callback(kill_at_the_limit(self.process, self.times).cancel)
         self._socket = self._stack.enter_context(listener.accept()[0])
-        self._socket.settimeout(50)
+        self._socket.settimeout(limit())
         self._lines = self._stack.enter_context(self._socket.makefile("rw"))
         self.tell("wait")
         return self
 
     def _end(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(limit())
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -206,7 +208,7 @@ class Running:
         Its children may hold that open, so it has ended before they are waited for.
         """
         assert self.process.stderr is not None
-        status = self.process.wait(50)
+        status = self.process.wait(limit())
         error = self.process.stderr.read().decode("utf-8").replace("\r\n", "\n")
         return status, error
 
@@ -278,7 +280,7 @@ class Runs:
         self._listener = self._stack.enter_context(
             socket.create_server(("127.0.0.1", 0), backlog=100)
         )
-        self._listener.settimeout(50)
+        self._listener.settimeout(limit())
         number = str(self._listener.getsockname()[1])
         self.cmd = [sys.executable, "-ISc", CMD, number]
 
@@ -286,7 +288,7 @@ class Runs:
         """Wait for the next run that has not been ended already."""
         while True:
             connection = self._stack.enter_context(self._listener.accept()[0])
-            connection.settimeout(50)
+            connection.settimeout(limit())
             with suppress(ConnectionError), connection.makefile() as lines:
                 if line := lines.readline():
                     return Run(connection, line)

@@ -1,99 +1,129 @@
-"""One test body on every event loop, and a look at what each test left behind.
+"""One test body on every event loop, under one limit, and a look at what it left behind.
 
-A coroutine function marked ``every_loop`` is collected twice: for pytest-asyncio, whose
-loop factories run it on asyncio and uvloop (on Windows: Proactor and Selector), and for
-anyio's plugin, which runs it on trio.
+A coroutine test is marked ``every_loop`` or ``asyncio_loops``. It becomes one test for
+each of these loops, and is run here, by the functions of ``loops.py`` and ``waiting.py``.
 """
 
 from __future__ import annotations
 
-import asyncio
+import faulthandler
 import gc
 import inspect
 import signal
 import sys
 import threading
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aioteredo import _registration
 
+from . import loops, waiting
 from .command import Running, Runs, scripted
 from .native import StandIn, load_stand_in
 from .requirements import require
-from .waiting import TIMEOUT, wait_until
+from .waiting import wait_until
 
 pytest_plugins = ["pytester"]
 
 
-def loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    if sys.platform == "win32":
-        return {
-            "proactor": asyncio.ProactorEventLoop,
-            "selector": asyncio.SelectorEventLoop,
-        }
-    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-        "asyncio": asyncio.SelectorEventLoop
-    }
-    try:
-        import uvloop
-    except ImportError:  # no wheel for this interpreter
-        return factories
-    return factories | {"uvloop": uvloop.new_event_loop}
+# the event loops
 
 
-def pytest_asyncio_loop_factories() -> Mapping[
-    str, Callable[[], asyncio.AbstractEventLoop]
-]:
-    return loop_factories()
+@pytest.fixture(autouse=True)
+def loop_name(request: pytest.FixtureRequest) -> str | None:
+    """The name of the event loop that this file runs a coroutine test on."""
+    name: str | None = getattr(request, "param", None)
+    return name
 
 
-def _copy(function: types.FunctionType, *marks: pytest.MarkDecorator) -> object:
-    copy = types.FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    copy.__dict__.update(function.__dict__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__doc__ = function.__doc__
-    for mark in marks:
-        mark(copy)
-    return copy
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test for each event loop that a coroutine test is marked for."""
+    names: list[str] = []
+    if next(metafunc.definition.iter_markers("every_loop"), None):
+        names = [*loops.ASYNCIO_LOOPS, loops.TRIO]
+    elif next(metafunc.definition.iter_markers("asyncio_loops"), None):
+        names = [*loops.ASYNCIO_LOOPS]
+    if names:
+        metafunc.parametrize("loop_name", names, indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pycollect_makeitem(
-    collector: pytest.Module | pytest.Class, name: str, obj: object
-) -> list[pytest.Item] | None:
-    if not inspect.iscoroutinefunction(obj):
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test on its event loop, and fail it when it reaches its limit."""
+    loop_name = pyfuncitem.funcargs["loop_name"]
+    if loop_name is None:
         return None
-    if not any(m.name == "every_loop" for m in getattr(obj, "pytestmark", ())):
-        return None
-    on_asyncio = _copy(obj, pytest.mark.asyncio)
-    on_trio = _copy(
-        obj,
-        pytest.mark.anyio,
-        pytest.mark.usefixtures("anyio_backend"),
-        pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True),
-    )
-    items: list[pytest.Item] = []
-    for copy, framework in ((on_asyncio, "asyncio"), (on_trio, "anyio")):
-        for item in collector._genfunctions(name, copy):
-            item.obj = copy  # pytest looks the item's function up by its name again
-            item.add_marker(framework)
-            items.append(item)
-    return items
+    test = pyfuncitem.obj
+    arguments = {
+        name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters
+    }
+
+    async def main() -> None:
+        await waiting.in_time(
+            lambda: test(**arguments), "the end of the test", limit_of(pyfuncitem)
+        )
+
+    loops.run(loop_name, main)
+    return True
 
 
-@pytest.fixture
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return request.param
+# the limits
+
+
+def limit_of(item: pytest.Item) -> float:
+    """Return the seconds that a coroutine test may take.
+
+    A test whose pytest-timeout is longer than the usual one has as much more time here.
+    """
+    usual = float(item.config.getini("timeout"))
+    marker = item.get_closest_marker("timeout")
+    timeout: float = usual if marker is None else marker.args[0]
+    return waiting.limit() * timeout / usual
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Shorten pytest-timeout's limit as well, once a test has waited in vain.
+
+    pytest-timeout ends the tests that no cancellation can end. The product shields its
+    threads from being cancelled, so a broken product may have hundreds of these.
+    """
+    if waiting.is_short() and item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(15))
+    return (yield)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the longest tests to pytest-timeout alone.
+
+    ``faulthandler_timeout`` is one number for all tests, and ends the whole run. It would
+    end the run in the middle of a long count.
+    """
+    marker = item.get_closest_marker("timeout")
+    last_resort = float(item.config.getini("faulthandler_timeout"))
+    if marker is not None and marker.args[0] >= last_resort:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Shorten the limit for the rest of the run once a test has reached it."""
+    if report.failed and report.duration >= waiting.LIMIT:
+        waiting.shorten(report.nodeid)
+
+
+def pytest_unconfigure() -> None:
+    """End an interpreter that waits for a thread which never ends.
+
+    The summary is printed by now, but nothing else limits the join of the product's
+    threads, which are not daemons.
+    """
+    faulthandler.dump_traceback_later(waiting.LIMIT, exit=True)
+
+
+# fixtures
 
 
 @pytest.fixture(scope="session")
@@ -109,16 +139,18 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
     """Iphlpapi as the tests have it: native threads, and behaving as told."""
     _stand_in.reset()
     yield _stand_in
+    _stand_in.hold(False)  # A test that failed may still hold callbacks: join would hang.
     _stand_in.join()
-    live = _stand_in.live
-    _stand_in.reset()
-    assert live == 0, "registrations left behind"
+    try:
+        wait_until(lambda: _stand_in.live == 0, "no registration is left behind")
+    finally:
+        _stand_in.reset()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _signals_as_usual() -> Iterator[None]:
     """A shell's background job ignores some, and what it starts would do so as well."""
-    usual = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGQUIT"), signal.SIG_DFL)
+    usual: dict[str, Any] = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGQUIT"), signal.SIG_DFL)
     ignored = [
         (number, handler)
         for name, handler in {**usual, "SIGINT": signal.default_int_handler}.items()
@@ -148,16 +180,26 @@ def runs() -> Iterator[Runs]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """No registration and no thread outlives a test."""
-    before = set(threading.enumerate())
+    """No registration and no thread outlives a test.
+
+    Only the test that left something behind fails, and not those that come after it.
+    """
+    threads = set(threading.enumerate())
+    registrations = set(_registration._live)
     yield
     gc.collect()
-    for thread in set(threading.enumerate()) - before:
+    for thread in set(threading.enumerate()) - threads:
         if thread.name.startswith("aioteredo"):
-            thread.join(TIMEOUT)
-            assert not thread.is_alive(), f"{thread} left behind"
-    # a thread may have cancelled one already, and be about to take it out
-    wait_until(lambda: not _registration._live, "registrations left behind")
+            waiting.join(thread)
+    try:
+        # A thread may have cancelled a registration, and be about to take it out.
+        wait_until(
+            lambda: set(_registration._live) <= registrations,
+            "no registration is left behind",
+        )
+    finally:
+        for left in set(_registration._live) - registrations:
+            _registration._live.pop(left, None)
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,7 +36,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .waiting import TIMEOUT, wait_until
+from .waiting import join, limit, start_thread, wait_until
 
 NAT_PORT = 40000  # what all of the client's ports become behind the NAT
 _numbers = itertools.count()
@@ -64,7 +63,7 @@ def run(*command: str, text: str | None = None) -> str:
     return subprocess.run(
         command,
         check=True,
-        timeout=TIMEOUT,
+        timeout=limit(),
         input=text,
         stdout=subprocess.PIPE,
         text=True,
@@ -77,10 +76,10 @@ def end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(TIMEOUT / 4)
+            process.wait(limit() / 4)
     with suppress(ProcessLookupError):  # each has a process group of its own
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(TIMEOUT)
+    process.wait(limit())
 
 
 class Lab:
@@ -314,8 +313,7 @@ class Watcher:
             env=os.environ | {"PATH": _PATH},
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._reader = start_thread(self._read)
         self.privileges = self.take()
         self.first = self.take()  # the answer, or the initial event: the watch is open
 
@@ -325,9 +323,9 @@ class Watcher:
             for line in lines:
                 self._lines.put(line)
 
-    def take(self, timeout: float = TIMEOUT) -> dict[str, object]:
+    def take(self) -> dict[str, object]:
         """The next line, parsed."""
-        line: dict[str, object] = json.loads(self._lines.get(timeout=timeout))
+        line: dict[str, object] = json.loads(self._lines.get(timeout=limit()))
         return line
 
     def take_port(self) -> int | None:
@@ -339,11 +337,11 @@ class Watcher:
     def rest(self) -> list[dict[str, object]]:
         """End the process, and return what it said that nobody took."""
         self.end()
-        return [self.take(0) for _ in range(self._lines.qsize())]
+        return [self.take() for _ in range(self._lines.qsize())]
 
     def end(self) -> None:
         end(self._process)
-        self._reader.join(TIMEOUT)
+        join(self._reader)
 
 
 # what runs in the watcher's process
@@ -411,13 +409,12 @@ def measure(restarts: int) -> None:
             assert [event["port"]] == lab.ports(), (event, lab.ports())
             binds.append(int(str(event["ns"])) - port)
             lab.wait_for_address()
-            stopper = threading.Thread(target=client.stop)
-            stopper.start()
+            stopper = start_thread(client.stop)
             gone = _spin(lambda: not lab.ports())
             event = watcher.take()
             assert event["port"] is None
             closes.append(int(str(event["ns"])) - gone)
-            stopper.join()
+            join(stopper)
     for name, figures in (("bind", binds), ("close", closes)):
         p95 = statistics.quantiles(figures, n=20, method="inclusive")[-1]
         print(
@@ -430,7 +427,7 @@ def measure(restarts: int) -> None:
 
 def _spin(condition: Callable[[], bool]) -> int:
     # when it was last seen not to hold: a time is never measured too short
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + limit()
     before = time.monotonic_ns()
     while True:
         looked = time.monotonic_ns()

@@ -9,11 +9,12 @@ import ctypes
 import os
 import platform
 import struct
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from .waiting import join, start_thread
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,10 +57,7 @@ def on_a_thread(function: Callable[[], None]) -> None:
         except BaseException as error:  # noqa: BLE001 - raised by the caller
             raised.append(error)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(50)  # what it starts may take that long
-    assert raised or not thread.is_alive()
+    join(start_thread(work))
     for error in raised:
         raise error
 

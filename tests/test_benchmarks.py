@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from .requirements import require
+from .waiting import limit
 
 try:
     from benchmarks import dispatch, loops, plots, report, results, targets
@@ -285,7 +286,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=5 * limit(),
         check=False,
     )
 
@@ -351,7 +352,7 @@ def test_interrupted_while_a_callback_is_due(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=5 * limit(),
         check=False,
     )
     assert (made.returncode, made.stderr) == (130, "")

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -46,6 +45,7 @@ from .command import (
     wait_until_full,
     write_package,
 )
+from .waiting import join, limit, start_thread, wait_until
 
 MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
 COMMANDS = ["watch", "port", "exec", "backends"]
@@ -121,7 +121,7 @@ def test_as_a_module() -> None:
         [sys.executable, "-m", "aioteredo", "port", "--backend", "no-such-backend"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=50,
+        timeout=limit(),
         check=False,
     )
     assert result.returncode == 1
@@ -234,7 +234,7 @@ print(*sys.modules)
             [sys.executable, "-c", code.format(arguments)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=50,
+            timeout=limit(),
             check=True,
         )
         loaded = {*result.stdout.decode().splitlines()[-1].split()}
@@ -535,17 +535,17 @@ def stop_when(ready: Callable[[], bool], number: int) -> Iterator[None]:
     """Signal this process once it is *ready*, from another thread."""
 
     def stop() -> None:
-        while not ready():
-            time.sleep(0.001)
-        if sys.platform == "win32":
-            signal.raise_signal(number)
-        else:
-            os.kill(os.getpid(), number)
+        try:
+            wait_until(ready, "the moment to signal")
+        finally:  # Without the signal the command would never end.
+            if sys.platform == "win32":
+                signal.raise_signal(number)
+            else:
+                os.kill(os.getpid(), number)
 
-    thread = threading.Thread(target=stop, daemon=True)  # for it may never be ready
-    thread.start()
+    thread = start_thread(stop)
     yield
-    thread.join()
+    join(thread)
 
 
 @pytest.mark.skipif(
@@ -602,7 +602,7 @@ def test_interrupted_while_it_is_imported() -> None:
     result = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_IMPORT],
         capture_output=True,
-        timeout=50,
+        timeout=limit(),
         check=False,
     )
     assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"")
@@ -724,10 +724,9 @@ def test_reader_goes_away_in_this_process(monkeypatch: pytest.MonkeyPatch) -> No
         reader.close()
 
     with pipe(monkeypatch) as reader, use_backend(SimulatedBackend(5)):
-        thread = threading.Thread(target=read_and_go)
-        thread.start()
+        thread = start_thread(read_and_go)
         assert main(["watch", "--initial"]) == 0
-        thread.join()
+        join(thread)
 
 
 def test_port_without_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -844,7 +843,7 @@ def test_stalled_error_output() -> None:
         wait_until_full(process.stderr)
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(50) == 130
+            assert process.wait(limit()) == 130
         finally:
             process.kill()
 
@@ -858,7 +857,7 @@ def test_without_a_standard_stream(redirection: str) -> None:
         shell=True,
         env=environment(AIOTEREDO_BACKEND="no-such-backend"),
         capture_output=True,
-        timeout=50,
+        timeout=limit(),
         check=False,
     )
     assert (result.returncode, result.stdout) == (1, b"")
@@ -891,7 +890,7 @@ def test_full_disk(unbuffered: str) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             env=environment(PYTHONUNBUFFERED=unbuffered),
-            timeout=50,
+            timeout=limit(),
             check=False,
         )
     assert (result.returncode, result.stderr.decode()) == (1, FULL_DISK)
@@ -918,7 +917,7 @@ def on_a_terminal(*arguments: str, **variables: str) -> str:
         with contextlib.suppress(OSError):  # EIO: the other side is closed
             while chunk := os.read(ours, 1000):
                 text += chunk
-        _, error = process.communicate(timeout=50)
+        _, error = process.communicate(timeout=limit())
         assert (process.returncode, error) == (0, b"")
     finally:
         os.close(ours)

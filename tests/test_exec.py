@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from aioteredo._exec import follow
 from aioteredo._signals import Signals
 
 from .command import CMD, Run, Running, Runs, wait_until_full
+from .waiting import eventually, limit, wait_until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 linux = pytest.mark.skipif(
@@ -157,6 +157,7 @@ def test_queue_under_thousands_of_rapid_changes(
     """``queue`` runs for the newest 1,024 that waited, and says how many are lost."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
+    running.times = 5
     cmd = f"[ $TEREDO_PORT != 1 ] || {{ echo 1; read x <{fifo}; exit; }}; echo {{port}}"
     running.start("exec", "--on-busy", "queue", "--", "sh", "-c", cmd)
     running.change(1)
@@ -305,9 +306,13 @@ async def test_may_not_be_signalled(
             first = await following.next()
             following.client.set_port(2)
             said = ""
-            while not said:
-                await anyio.lowlevel.checkpoint()
+
+            def has_said() -> bool:
+                nonlocal said
                 said = capsys.readouterr().err
+                return bool(said)
+
+            await eventually(has_said, "a line on the error output")
             assert first.is_there()
             first.finish()
             second = await following.next()
@@ -346,9 +351,12 @@ def test_may_not_be_signalled_and_stalled(running: Running, runs: Runs) -> None:
         running.process.send_signal(signal.SIGTERM)
         assert run.is_there()
         run.finish()
-        while running.process.poll() is None:
+
+        def has_ended() -> bool:
             running.process.send_signal(signal.SIGTERM)
-            time.sleep(0.001)
+            return running.process.poll() is not None
+
+        wait_until(has_ended, "the end of the command")
         # the last one may meet an interpreter that is at its end
         assert running.process.returncode in (143, -signal.SIGTERM)
 
@@ -361,7 +369,7 @@ def test_stalled_error_output(running: Running, on_busy: str) -> None:
     running.change(1)
     wait_until_full(running.process.stderr)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(50) == 143
+    assert running.process.wait(limit()) == 143
 
 
 @posix
@@ -418,10 +426,9 @@ class Following:
             self.status = await follow(arguments, Signals(), **self._options)  # type: ignore[arg-type]
 
         self._group.start_soon(run)
-        while not self.client.subscriber_count:
-            await anyio.lowlevel.checkpoint()
+        await eventually(lambda: self.client.subscriber_count, "a watch is open")
 
-    async def next(self):
+    async def next(self) -> Run:
         return await anyio.to_thread.run_sync(self._runs.next)
 
     async def start_parent(self) -> list[Run]:
@@ -483,8 +490,7 @@ async def test_cancelled_when_cmd_has_ended(
         following = Following(runs, group)
         both = {run.pid: run for run in await following.start_parent()}
         both.pop(opened[0].pid).finish()
-        while opened[0].returncode is None:
-            await anyio.lowlevel.checkpoint()
+        await eventually(lambda: opened[0].returncode is not None, "the end of CMD")
         group.cancel_scope.cancel()
     (left,) = both.values()
     assert left.is_there()
@@ -558,8 +564,8 @@ async def test_cancelled_when_cmd_has_ended_untold(
         first, second = await following.start_parent()
         leader, other = (first, second) if is_leader(first) else (second, first)
         leader.finish()
-        while leader.is_there():  # and the loop has no turn meanwhile
-            time.sleep(0.001)
+        # The loop has no turn until then, so nobody has told it of the end.
+        wait_until(lambda: not leader.is_there(), "the end of CMD")
         group.cancel_scope.cancel()
     assert other.is_there()
     other.finish()

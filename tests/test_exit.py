@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from .native import StandIn
+from .waiting import limit
 
 PREAMBLE = """
 import atexit, asyncio, sys, threading
@@ -86,7 +87,7 @@ def run(code: str, stand_in: StandIn) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-W", "ignore::ResourceWarning", "-c", preamble + code],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=limit(),
         check=False,
     )
 

@@ -21,6 +21,7 @@ from aioteredo import (
 from aioteredo.backends import iphlpapi
 
 from .native import INLINE, StandIn
+from .waiting import limit
 
 every_loop = pytest.mark.every_loop
 
@@ -186,6 +187,10 @@ def test_loaded_from_system32_only(tmp_path: Path) -> None:
     (tmp_path / "iphlpapi.dll").write_bytes(b"MZ not a library")
     code = "from aioteredo import *; IphlpapiBackend(); print('loaded')"
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=limit(),
     )
     assert result.stdout == "loaded\n" or "lacks one" in result.stderr

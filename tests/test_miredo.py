@@ -59,10 +59,10 @@ from . import miredo_lab
 from .miredo_lab import NAT_PORT, Lab
 from .requirements import require
 from .seccomp import call, on_a_thread, refuse
+from .waiting import join, limit, start_thread
 
 INITIAL, PARAMETER = NotificationType.INITIAL, NotificationType.PARAMETER
 UID = 12345  # nobody's but ours
-TIMEOUT = 10.0
 
 
 # what stands in for Miredo
@@ -83,13 +83,13 @@ class Recorder:
         if self.hold:
             self.hold = False
             self.held.set()
-            assert self.release.wait(TIMEOUT)
+            assert self.release.wait(limit())
 
     def fail(self, error: BackendError) -> None:
         self._got.put(error)
 
     def take(self) -> Any:
-        return self._got.get(timeout=TIMEOUT)
+        return self._got.get(timeout=limit())
 
     def empty(self) -> bool:
         return self._got.empty()
@@ -597,7 +597,7 @@ def closing_before_the_filter(monkeypatch: pytest.MonkeyPatch, sock: socket.sock
         if found is not None:
             with contextlib.closing(CloseListener()) as witness:
                 sock.close()
-                select.select([witness], [], [], TIMEOUT)
+                select.select([witness], [], [], limit())
         follow(listener, found)
 
     monkeypatch.setattr(CloseListener, "follow", close_first)
@@ -651,14 +651,14 @@ class Looks:
         self._expected.set()
 
     def wait(self) -> None:
-        assert self._looked.wait(TIMEOUT)
+        assert self._looked.wait(limit())
 
 
 def test_tunnel_then_bind_is_noticed(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a tunnel was announced the bind is found, though nothing announces it."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", TIMEOUT)
+    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", limit())
     looks, sink = Looks(monkeypatch), Recorder()
     with monkeypatch.context() as patch:
         patch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
@@ -678,7 +678,7 @@ def test_bind_right_after_subscribing_is_noticed(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tunnel may have been announced before the watch was there: it looks again."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", TIMEOUT)
+    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", limit())
     with watching(backend) as (sink, _), bound() as sock:
         assert sink.take() == (port_of(sock), PARAMETER)
 
@@ -774,7 +774,7 @@ def test_listener_whose_buffer_is_full_says_so(netns: None) -> None:
             bound().close()
         told = 0  # a worker of the kernel's tells, and when it likes
         while told < count:
-            assert select.select([witness], [], [], TIMEOUT)[0]
+            assert select.select([witness], [], [], limit())[0]
             messages = witness.receive()
             assert messages is not None
             told += len(messages)
@@ -789,7 +789,7 @@ def test_lost_events_are_made_up_for_by_looking(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When events were lost, one may have been the tunnel's: it looks for the bind."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", TIMEOUT)
+    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", limit())
     looks, receive = Looks(monkeypatch), Listener.receive
 
     def recorded(listener: Listener) -> list[_netlink.Message] | None:
@@ -808,7 +808,7 @@ def test_lost_events_are_made_up_for_by_looking(
         links.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         sink.hold = True
         sock.close()
-        assert sink.held.wait(TIMEOUT)
+        assert sink.held.wait(limit())
         no_tunnel = "link add one type veth peer name two\nlink del one\n" * 20
         miredo_lab.run("ip", "-batch", "-", text=no_tunnel)
         sink.release.set()
@@ -883,14 +883,12 @@ def test_cancel_waits_for_a_push(backend: MiredoBackend) -> None:
     subscription = backend.subscribe(sink, initial=False)
     sink.hold = True
     sock.close()
-    assert sink.held.wait(TIMEOUT)
-    cancelling = threading.Thread(target=subscription.cancel)
-    cancelling.start()
-    cancelling.join(0.05)
+    assert sink.held.wait(limit())
+    cancelling = start_thread(subscription.cancel)
+    cancelling.join(0.05)  # that it does not return shows by waiting in vain only
     assert cancelling.is_alive()
     sink.release.set()
-    cancelling.join(TIMEOUT)
-    assert not cancelling.is_alive()
+    join(cancelling)
 
 
 @pytest.mark.parametrize(
@@ -952,7 +950,7 @@ def test_later_failure_is_reported_once(backend: MiredoBackend) -> None:
         assert isinstance(error, BackendError)
         assert (error.symbol, error.table) == ("EBADF", "errno")
         with tunnel(), bound():
-            subscription._thread.join(TIMEOUT)
+            join(subscription._thread)
     assert sink.empty()
 
 
@@ -1021,7 +1019,7 @@ def test_interpreter_exits_with_a_watch_open(netns: None) -> None:
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=limit(),
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
@@ -1142,7 +1140,7 @@ def test_command_line_prints_the_port_across_a_restart(lab: Lab) -> None:
         assert json.loads(lines.readline())["port"] is None
         lab.start()
         assert json.loads(lines.readline())["port"] == lab.wait_for_port(first)
-    assert command.wait(30) == 0
+    assert command.wait(limit()) == 0
 
 
 def test_miredo_elsewhere_is_not_seen(lab: Lab) -> None:

@@ -14,9 +14,11 @@ import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import pytest
+import trio
 from anyio import ClosedResourceError, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
@@ -32,6 +34,7 @@ from aioteredo._mailbox import Mailbox
 from aioteredo.backends import iphlpapi
 
 from .native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
+from .waiting import eventually, in_time, join, limit, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
 
@@ -188,7 +191,7 @@ async def test_07_cancelled_by_a_scope_at_each_await(
     assert stand_in.live == 0
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 @pytest.mark.parametrize("moment", ["opening", "waiting", "closing"])
 async def test_07_cancelled_natively_at_each_await(stand_in: StandIn, moment: str) -> None:
     """``task.cancel()``, however often, leaves one cancel, nothing else, and cancels."""
@@ -213,17 +216,15 @@ def test_09_loop_closed_under_fire(
     watch = watch_teredo_port(backend=stand_in.backend)
     events = loop.run_until_complete(watch.__aenter__())
     stand_in.start(1, -1)
-    loop.run_until_complete(receive(events, 10))
+    loop.run_until_complete(in_time(partial(receive, events, 10), "ten events"))
     loop.close()
     before = stand_in.called
-    while stand_in.called < before + 1000:
-        pass
+    wait_until(lambda: stand_in.called >= before + 1000, "a thousand callbacks")
     stand_in.join()
     with pytest.warns(ResourceWarning, match="unclosed"):
         del watch, events
         gc.collect()
-    while stand_in.live:
-        pass
+    wait_until(lambda: not stand_in.live, "the registration is cancelled")
     assert not unraisable
 
 
@@ -290,7 +291,7 @@ async def test_13_dropped_unclosed(stand_in: StandIn) -> None:
         del watch, events  # returns, though cancelling must wait
         gc.collect()
     stand_in.hold(False)
-    await until(lambda: stand_in.live == 0)
+    await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
     assert stand_in.cancelled == 1
 
 
@@ -318,7 +319,7 @@ async def test_13_dropped_by_the_notifying_thread(stand_in: StandIn) -> None:
     finally:
         gc.enable()
     assert [w.category for w in caught] == [ResourceWarning]
-    await until(lambda: stand_in.live == 0)
+    await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
     assert stand_in.cancelled == 1
 
 
@@ -383,8 +384,7 @@ async def test_16_event_between_the_check_and_the_wait(stand_in: StandIn) -> Non
             return prepare()
 
         mailbox._prepare = prepare_late
-        with anyio.fail_after(30):
-            received = await receive(events, 100)
+        received = await receive(events, 100)
     assert [event.port for event in received] == [*range(1, 101)]
 
 
@@ -431,27 +431,24 @@ def test_19_two_loops_in_two_threads(stand_in: StandIn) -> None:
 
     async def short() -> None:
         async with watch_teredo_port(backend=stand_in.backend) as events:
-            opened.wait(10)
+            opened.wait(limit())
             await events.receive()
 
     async def long() -> None:
         async with watch_teredo_port(backend=stand_in.backend) as events:
-            opened.wait(10)
+            opened.wait(limit())
             received.append(await events.receive())
-            await anyio.to_thread.run_sync(closed.wait, 10)
+            await anyio.to_thread.run_sync(closed.wait, limit())
             stand_in.change(2)
             received.append(await events.receive())
 
-    first = threading.Thread(target=lambda: asyncio.run(short()))
-    second = threading.Thread(target=lambda: anyio.run(long, backend="trio"))
-    first.start()
-    second.start()
-    while stand_in.live < 2:
-        pass
+    first = start_thread(lambda: asyncio.run(in_time(short, "the first loop's end")))
+    second = start_thread(lambda: trio.run(in_time, long, "the second loop's end"))
+    wait_until(lambda: stand_in.live == 2, "two registrations")
     stand_in.change(1)
-    first.join()
+    join(first)
     closed.set()
-    second.join()
+    join(second)
     assert received == [PortEvent(1), PortEvent(2)]
 
 
@@ -480,19 +477,12 @@ async def test_22_every_worker_thread_is_busy(stand_in: StandIn) -> None:
     async with anyio.create_task_group() as tasks:
         limiter = anyio.to_thread.current_default_thread_limiter()
         for _ in range(int(limiter.total_tokens)):
-            tasks.start_soon(anyio.to_thread.run_sync, release.wait)
+            tasks.start_soon(anyio.to_thread.run_sync, release.wait, limit())
         await wait_all_tasks_blocked()
         assert not limiter.available_tokens
-        with anyio.fail_after(30):
-            async with watch_teredo_port(backend=stand_in.backend):
-                pass
+        async with watch_teredo_port(backend=stand_in.backend):
+            pass
         release.set()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(30):
-        while not condition():
-            await checkpoint()
 
 
 @every_loop

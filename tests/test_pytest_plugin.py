@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+from .waiting import limit
+
 INI = """
 [pytest]
 asyncio_mode = {mode}
@@ -31,7 +33,7 @@ def run(
     pytester.makeini(INI.format(mode=mode))
     pytester.makepyfile(**files)
     return pytester.runpytest_subprocess(
-        "-W", "error", "-p", "no:cacheprovider", *args, timeout=50
+        "-W", "error", "-p", "no:cacheprovider", *args, timeout=limit()
     )
 
 
@@ -402,7 +404,7 @@ def test_light_to_import() -> None:
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=limit(),
         check=True,
     )
     brought = result.stdout.split()

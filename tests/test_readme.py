@@ -11,9 +11,10 @@ import pytest
 from aioteredo import SimulatedBackend
 
 from .readme import README, block, blocks
+from .waiting import limit
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 async def test_first_example(teredo: SimulatedBackend) -> None:
     """The firewall is told each port."""
     told: asyncio.Queue[int | None] = asyncio.Queue()
@@ -48,6 +49,8 @@ def test_rest_of_them_in_a_project_of_their_own(pytester: pytest.Pytester) -> No
                 return client
         """,
     )
-    result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(
+        "-W", "error", "-p", "no:cacheprovider", timeout=limit()
+    )
     result.assert_outcomes(passed=2 + 11, skipped=2)  # no faults, no rules of them
     assert len(blocks("python")) == 5 + 1, "a block is not run"  # 1: test_recipe_sse

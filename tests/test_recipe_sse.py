@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from .readme import block
-from .waiting import TIMEOUT, wait_until
+from .waiting import kill_at_the_limit, limit, wait_until
 
 # The recipe's program, with two addresses more by which a test looks into the process
 # and acts on it; and the client restarts only when it is told.
@@ -71,12 +71,13 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.timer = kill_at_the_limit(self.process)
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
                 return
-        raise AssertionError(f"the server ended: {self.process.wait(TIMEOUT)}")
+        raise AssertionError(f"the server ended: {self.process.wait(limit())}")
 
     def ask(self, path: str) -> int:
         with contextlib.closing(self.connect()) as connection:
@@ -84,12 +85,12 @@ class Server:
             return int(connection.getresponse().read())
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit())
 
     def end(self) -> str:
         """End it as a service manager does; what it said since it was up."""
         self.process.terminate()
-        _, said = self.process.communicate(timeout=TIMEOUT)
+        _, said = self.process.communicate(timeout=limit())
         return said
 
 
@@ -131,8 +132,9 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     yield start
     for server in servers:
+        server.timer.cancel()
         server.process.kill()
-        server.process.communicate(timeout=TIMEOUT)
+        server.process.communicate(timeout=limit())
 
 
 def test_client_that_goes_away_leaves_the_other(

@@ -26,7 +26,7 @@ from aioteredo import TEREDO_MULTICAST_ADDRESS, TEREDO_MULTICAST_PORT
 
 from .readme import block
 from .requirements import require
-from .waiting import TIMEOUT, wait_until
+from .waiting import limit, wait_until
 
 if TYPE_CHECKING:
     from .miredo_lab import Lab
@@ -166,7 +166,7 @@ def test_firewall_follows_a_client_that_restarts(
     follower.terminate()
     assert follower.stdout is not None
     assert follower.stdout.read() == ""
-    assert follower.wait(TIMEOUT) == int(unit()["SuccessExitStatus"])
+    assert follower.wait(limit()) == int(unit()["SuccessExitStatus"])
     lab.output("sh", "-c", unit()["ExecStopPost"])
     assert passes(lab, (CLIENT, second)) == [False]
 
@@ -179,7 +179,7 @@ def test_firewall_opens_the_multicast_address(lab: Lab) -> None:
     closed = [(TEREDO_MULTICAST_ADDRESS, 3545), (CLIENT, TEREDO_MULTICAST_PORT)]
     assert passes(lab, *closed, MULTICAST) == [False, False, True]
     assert listener.stdout.readline().startswith(f"b'probe' ('{SERVER}'")
-    assert listener.wait(TIMEOUT) == 0
+    assert listener.wait(limit()) == 0
 
 
 # the systemd unit
@@ -202,7 +202,7 @@ def test_unit_is_valid(tmp_path: Path) -> None:
         [analyze, "verify", "--man=no", str(file)],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=limit(),
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -235,7 +235,7 @@ def following(command: str, program: str, *others: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(TIMEOUT)
+            process.wait(limit())
 
 
 def recorded(file: Path, count: int) -> list[list[str]]:

@@ -32,7 +32,7 @@ from aioteredo import (
 )
 from aioteredo._backend import Sink
 
-from .waiting import TIMEOUT, wait_until
+from .waiting import limit, wait_until
 
 every_loop = pytest.mark.every_loop
 
@@ -329,7 +329,7 @@ async def test_watch_dropped_without_a_thread_is_cancelled_by_the_next(
         with pytest.warns(ResourceWarning, match="unclosed"):
             del watch, events
             gc.collect()
-        assert tried.wait(TIMEOUT)
+        assert tried.wait(limit())
         wait_until(lambda: not _reaper.reaper._running.locked(), "the attempt is over")
     assert client.subscriber_count == 1
     async with watch_teredo_port(backend=SimulatedBackend()):
@@ -376,7 +376,7 @@ def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
 
     reaper._calls = Late()
     reaper.hand_over(lambda: None)
-    assert made.wait(TIMEOUT)
+    assert made.wait(limit())
     wait_until(lambda: not reaper._running.locked(), "the reaper has ended")
 
 
@@ -426,7 +426,7 @@ anyio.run(main, backend=sys.argv[1])
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent.parent,
-        timeout=TIMEOUT,
+        timeout=limit(),
         check=False,
     )
     assert result.stderr == ""
@@ -440,7 +440,7 @@ def test_loop_closed_before_the_opened_watch_was_entered() -> None:
     """The registration is gone at the latest when another watch has opened."""
     backend = CountingBackend()
     release = threading.Event()
-    backend._on_subscribe = lambda: release.wait(TIMEOUT)
+    backend._on_subscribe = lambda: release.wait(limit())
     loop = asyncio.new_event_loop()
     watch = watch_teredo_port(backend=backend)
     task = loop.create_task(watch.__aenter__())  # type: ignore[arg-type]
@@ -565,7 +565,7 @@ async def test_cancel_that_raises_anything_is_raised_on_its_own() -> None:
 # cancelled before anything is registered
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 async def test_task_that_cancels_itself_registers_nothing() -> None:
     """A pending ``task.cancel()`` is raised before the backend is asked."""
     backend = CountingBackend()
@@ -583,7 +583,7 @@ async def test_task_that_cancels_itself_registers_nothing() -> None:
     assert backend.subscribed == 0
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 async def test_cancellation_that_was_delivered_before_keeps_nobody_from_opening() -> None:
     """A task that handles its cancellation may open a watch while it does so."""
     backend = CountingBackend()

@@ -8,6 +8,7 @@ import itertools
 import pickle
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, NoReturn
 
 import anyio
@@ -26,7 +27,7 @@ from aioteredo import (
 from aioteredo.backends import _notifying_thread, simulated
 
 from .test_iphlpapi import Pushes
-from .waiting import wait_until
+from .waiting import join, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
 
@@ -203,13 +204,7 @@ def test_from_many_threads(client: SimulatedBackend) -> None:
             client.restart()
             subscription.cancel()
 
-    threads = [
-        threading.Thread(target=use, args=(sinks[i : i + 50],)) for i in (0, 50, 100, 150)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    join(*[start_thread(partial(use, sinks[i : i + 50])) for i in (0, 50, 100, 150)])
     assert client.subscriber_count == 0
     for sink in sinks:
         assert sink.pushed[0][1] == NotificationType.INITIAL

@@ -19,7 +19,7 @@ from aioteredo.backends import iphlpapi
 
 from .native import StandIn
 from .test_exit import EXITS, check, run
-from .test_pitfalls import until
+from .waiting import eventually
 
 every_loop = pytest.mark.every_loop
 
@@ -100,7 +100,7 @@ async def test_opened_and_closed_under_fire(
         tracemalloc.stop()
         stand_in.join()
     assert after - before < 20_000  # 20 bytes a cycle: less than any object
-    await until(lambda: not ours(threading.enumerate()))
+    await eventually(lambda: not ours(threading.enumerate()), "no thread is left")
     assert not _registration._live
     assert not iphlpapi._subscriptions
     assert simulated.subscriber_count == 0
@@ -116,22 +116,18 @@ def test_interpreter_exits_under_fire(stand_in: StandIn, count: int) -> None:
         check(run(exits[number % len(exits)], stand_in))
 
 
-@pytest.mark.parametrize("way", ["scope", "native"])
-@pytest.mark.asyncio
+@every_loop
 @count(1_000)
-async def test_cancelled_at_a_random_await(stand_in: StandIn, count: int, way: str) -> None:
+async def test_cancelled_at_a_random_await(stand_in: StandIn, count: int) -> None:
     """Wherever a watch is cancelled, it leaves one cancel for each registration."""
-    await cancelled_at_random(stand_in, count, way)
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
-@count(1_000)
-async def test_cancelled_at_a_random_await_on_trio(
-    stand_in: StandIn, count: int, anyio_backend: str
-) -> None:
-    """The same on trio, by a scope."""
     await cancelled_at_random(stand_in, count, "scope")
+
+
+@pytest.mark.asyncio_loops
+@count(1_000)
+async def test_cancelled_natively_at_a_random_await(stand_in: StandIn, count: int) -> None:
+    """The same with ``task.cancel()``."""
+    await cancelled_at_random(stand_in, count, "native")
 
 
 async def cancelled_at_random(stand_in: StandIn, count: int, way: str) -> None:
@@ -161,7 +157,7 @@ async def cancelled_at_random(stand_in: StandIn, count: int, way: str) -> None:
             task.cancel()
             await asyncio.wait([task])
     stand_in.join()
-    await until(lambda: not _registration._live)
+    await eventually(lambda: not _registration._live, "no registration is left")
     assert stand_in.live == 0
     assert stand_in.registered == stand_in.cancelled
     assert stand_in.misused == 0

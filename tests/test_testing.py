@@ -21,6 +21,7 @@ from aioteredo._backend import Sink
 from aioteredo.testing import BackendContract, Driver
 
 from .native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
+from .waiting import limit, start_thread
 
 ERROR = BackendError("NotifyTeredoPortChange", 8)
 PATIENCE = BackendContract.a_while / 3
@@ -130,8 +131,7 @@ class Client:
     def register(self, registration: Registration) -> None:
         self.registered.append(registration)
         if self.thread is None:
-            self.thread = threading.Thread(target=self.notify)
-            self.thread.start()
+            self.thread = start_thread(self.notify)
 
     def notify(self) -> None:
         while (job := self.jobs.get()) is not None:
@@ -557,4 +557,4 @@ def test_each_rule_can_fail() -> None:
 def test_pytest_is_imported_by_the_suite_only() -> None:
     """A program that uses the package does not import pytest with it."""
     code = "import sys, aioteredo; assert 'pytest' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=limit())

@@ -16,7 +16,7 @@ from aioteredo import BackendError
 from aioteredo._new_thread import start_thread
 from aioteredo._threads import run_sync
 
-from .waiting import TIMEOUT
+from .waiting import limit
 
 every_loop = pytest.mark.every_loop
 
@@ -66,9 +66,9 @@ async def test_interrupted_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        await run_sync(lambda: started.wait(10), on_abandoned=undone.set)
+        await run_sync(lambda: started.wait(limit()), on_abandoned=undone.set)
     started.set()
-    assert undone.wait(10)
+    assert undone.wait(limit())
 
 
 @every_loop
@@ -124,10 +124,10 @@ def test_callback_that_ends_the_wait_was_interrupted() -> None:
     task = loop.create_task(run_sync(release.wait))
     loop.run_until_complete(asyncio.sleep(0))
     release.set()
-    assert lost.wait(TIMEOUT)
+    assert lost.wait(limit())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        loop.run_until_complete(asyncio.wait_for(task, TIMEOUT))
+        loop.run_until_complete(asyncio.wait_for(task, limit()))
     loop.close()
 
 
@@ -145,4 +145,4 @@ async def test_coroutine_closed_by_its_own_task_leaves_no_shield() -> None:
         await checkpoint()
         pytest.fail("the task is still shielded")
     assert scope.cancelled_caught
-    assert undone.wait(TIMEOUT)
+    assert undone.wait(limit())

@@ -29,7 +29,7 @@ from aioteredo import (
 )
 
 from .native import StandIn
-from .test_pitfalls import until
+from .waiting import eventually, in_time, join, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
 
@@ -160,7 +160,7 @@ async def test_second_closer_is_cancelled(stand_in: StandIn) -> None:
         assert left == [0, 0]
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 async def test_second_closer_is_cancelled_natively(stand_in: StandIn) -> None:
     """The same with ``task.cancel()``, which is not forgotten."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
@@ -188,8 +188,7 @@ def test_closing_outside_of_the_loop(stand_in: StandIn) -> None:
     loop.close()
     with pytest.raises(RuntimeError):
         events.aclose().send(None)
-    while _registration._live:
-        pass
+    wait_until(lambda: not _registration._live, "the registration is cancelled")
     assert (stand_in.live, stand_in.cancelled) == (0, 1)
 
 
@@ -257,7 +256,7 @@ async def test_cancelled_after_being_woken(client: SimulatedBackend) -> None:
     assert received == [PortEvent(1)]
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 async def test_cancelled_natively_after_being_woken(client: SimulatedBackend) -> None:
     """``task.cancel()`` loses no event either."""
     async with watch_teredo_port(backend=client) as events:
@@ -318,7 +317,7 @@ async def test_cancel_fails_while_something_else_propagates(
     assert "ERROR_INVALID_PARAMETER" in raised.value.__notes__[0]
 
 
-@pytest.mark.asyncio
+@pytest.mark.asyncio_loops
 async def test_cancel_fails_while_cancelled(client: SimulatedBackend) -> None:
     """A failure to cancel doesn't hide that the task is cancelled."""
     client.fail_next_cancel(BackendError("CancelMibChangeNotify2", 87))
@@ -341,7 +340,7 @@ async def test_destroyed_task(client: SimulatedBackend) -> None:
     coroutine_exit = streams.__aexit__(GeneratorExit, GeneratorExit(), None)
     with pytest.raises(StopIteration):
         coroutine_exit.send(None)  # it ended without a suspension
-    await until(lambda: client.subscriber_count == 0)
+    await eventually(lambda: client.subscriber_count == 0, "the registration is cancelled")
     with pytest.raises(ClosedResourceError):
         await events.receive()
 
@@ -377,7 +376,7 @@ def test_loop_closed_and_task_destroyed(
         if moment == "opening":
             stand_in.wait_in_flight()
 
-    loop.run_until_complete(main())
+    loop.run_until_complete(in_time(main, "the moment"))
     loop.close()
     del loop
     gc.collect()
@@ -385,8 +384,12 @@ def test_loop_closed_and_task_destroyed(
     stand_in.join()
     if moment == "receiving":
         stand_in.change(5)  # finds the loop closed, and lets go of the task
-    while stand_in.cancelled < 1 or _registration._live:
+
+    def cancelled() -> bool:
         gc.collect()  # the thread that opens holds on to the task until it is through
+        return stand_in.cancelled >= 1 and not _registration._live
+
+    wait_until(cancelled, "the registration is cancelled")
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
     assert not unraisable
 
@@ -402,8 +405,10 @@ def test_task_destroyed_while_opening(stand_in: StandIn) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     task.get_coro().close()  # as the collector does it
     stand_in.hold(False)
-    while stand_in.cancelled < 1 or _registration._live:
-        pass
+    wait_until(
+        lambda: stand_in.cancelled >= 1 and not _registration._live,
+        "the registration is cancelled",
+    )
     loop.close()
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
 
@@ -420,14 +425,15 @@ def test_interrupted_while_opening(stand_in: StandIn) -> None:
         stand_in.wait_in_flight()
         _thread.interrupt_main()
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
+    thread = start_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        trio.run(main)
-    thread.join()
+        trio.run(in_time, main, "the interrupt")
+    join(thread)
     stand_in.hold(False)
-    while stand_in.cancelled < 1 or _registration._live:
-        pass
+    wait_until(
+        lambda: stand_in.cancelled >= 1 and not _registration._live,
+        "the registration is cancelled",
+    )
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
 
 

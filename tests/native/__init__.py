@@ -11,9 +11,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from aioteredo import IphlpapiBackend
+
+from ..waiting import join, limit, start_thread, wait_until
 
 SOURCE = Path(__file__).with_name("teredo_stand_in.c")
 
@@ -35,6 +38,8 @@ class StandIn:
             self._dll = ctypes.WinDLL("iphlpapi.dll", winmode=0x800)
         else:
             self._dll = ctypes.CDLL(library)
+        self._release: Timer | None = None
+        self._stuck = False
         for name in ("registered", "cancelled", "misused", "called"):
             getattr(self._dll, f"stand_in_{name}").restype = ctypes.c_long
 
@@ -47,6 +52,39 @@ class StandIn:
         if name in ("registered", "cancelled", "misused", "called", "live"):
             return function()
         return function
+
+    def reset(self) -> None:
+        """Forget all that an earlier test left."""
+        if self._stuck:
+            raise RuntimeError("a callback of an earlier test has never returned")
+        self._dll.stand_in_reset()
+
+    def hold(self, on: bool) -> None:
+        """Keep callbacks in flight, but for no longer than a test may wait.
+
+        A test that fails inside its block closes the watch. Closing waits for the
+        callbacks in flight, so without a limit it would never end.
+        """
+        if self._release is not None:
+            self._release.cancel()
+            self._release = None
+        if on:
+            self._release = Timer(limit(), self._dll.stand_in_hold, [False])
+            self._release.daemon = True
+            self._release.start()
+        self._dll.stand_in_hold(on)
+
+    def wait_in_flight(self) -> None:
+        """Return once a callback is in flight, with hold on."""
+        wait_until(lambda: self._dll.stand_in_in_flight(), "a callback is in flight")
+
+    def join(self) -> None:
+        """Wait for the threads of ``start``."""
+        try:
+            join(start_thread(self._dll.stand_in_join))
+        except TimeoutError:
+            self._stuck = True
+            raise
 
     def fail(self, function: str, code: int, *, after_the_callback: bool = False) -> None:
         self.set_error(_FUNCTIONS[function], code, after_the_callback)

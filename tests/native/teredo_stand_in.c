@@ -313,18 +313,16 @@ EXPORT void stand_in_hold(int on)
     unlock(&mutex);
 }
 
-/* Return once a callback is in flight, with hold on. */
-EXPORT void stand_in_wait_in_flight(void)
+/* How many registrations have a callback in flight. */
+EXPORT int stand_in_in_flight(void)
 {
-    struct registration *r = NULL;
+    struct registration *r;
+    int count = 0;
     lock(&mutex);
-    while (!r) {
-        for (r = registrations; r && !r->in_flight; r = r->next)
-            ;
-        if (!r)
-            wait(&changed, &mutex);
-    }
+    for (r = registrations; r; r = r->next)
+        count += r->in_flight > 0;
     unlock(&mutex);
+    return count;
 }
 
 struct fire {

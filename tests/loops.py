@@ -1,0 +1,58 @@
+"""The event loops that the tests run on, by the names that are in the tests' ids."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import trio
+
+TRIO: Final = "trio"
+
+
+def asyncio_loops() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Return what makes each kind of asyncio's event loops on this platform."""
+    if sys.platform == "win32":
+        return {
+            "proactor": asyncio.ProactorEventLoop,
+            "selector": asyncio.SelectorEventLoop,
+        }
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.SelectorEventLoop
+    }
+    try:
+        import uvloop
+    except ImportError:  # There is no wheel for this interpreter.
+        return factories
+    return factories | {"uvloop": uvloop.new_event_loop}
+
+
+ASYNCIO_LOOPS: Final = asyncio_loops()
+
+
+def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *main* on the event loop of that *name*."""
+    if name == TRIO:
+        trio.run(main)
+        return
+    ended = False
+
+    async def noted() -> None:
+        nonlocal ended
+        try:
+            await main()
+        finally:
+            ended = True
+
+    runner = asyncio.Runner(loop_factory=ASYNCIO_LOOPS[name])
+    try:
+        runner.run(noted())
+    finally:
+        if ended:
+            runner.close()
+        else:
+            # pytest-timeout has ended a test that no cancellation could end. The runner
+            # would cancel that test once more, and then wait for it without a limit.
+            runner.get_loop().close()
