@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from aioteredo import _registration
+from aioteredo import PortEvent, _registration
 
 from . import loops, waiting
 from .command import Running, Runs, scripted
@@ -121,6 +121,39 @@ def pytest_unconfigure() -> None:
     threads, which are not daemons.
     """
     faulthandler.dump_traceback_later(waiting.LIMIT, exit=True)
+
+
+# what a failed assertion says
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Name the fields in which two events differ, or two lists of events.
+
+    pytest would show ``monotonic_ns`` as a difference, which is no part of equality.
+    """
+    if op != "==":
+        return None
+    if isinstance(left, PortEvent) and isinstance(right, PortEvent):
+        return [f"{left!r} == {right!r}", *differing_fields(left, right)]
+    if not (isinstance(left, list) and isinstance(right, list)):
+        return None
+    if not all(isinstance(each, PortEvent) for each in (*left, *right)):
+        return None
+    lines = [f"{left!r} == {right!r}"]
+    if len(left) != len(right):
+        lines.append(f"{len(left)} events, not {len(right)}")
+    for index, (mine, other) in enumerate(zip(left, right, strict=False)):
+        lines += [f"[{index}].{line}" for line in differing_fields(mine, other)]
+    return lines
+
+
+def differing_fields(left: PortEvent, right: PortEvent) -> list[str]:
+    """Return a line for each field that makes two events unequal."""
+    return [
+        f"{name}: {mine!r} != {other!r}"
+        for name, mine, other in zip(left._fields, left, right, strict=True)
+        if name != "monotonic_ns" and mine != other
+    ]
 
 
 # fixtures

@@ -33,6 +33,27 @@ def test_compared_with_what_compares_itself() -> None:
     assert not PortEvent(1) != mock.ANY
 
 
+def test_failed_assertion_names_the_field() -> None:
+    """Of two events that differ, a test shows the fields that make them unequal."""
+    with pytest.raises(AssertionError) as raised:
+        assert PortEvent(1, missed=2, monotonic_ns=5) == PortEvent(1, monotonic_ns=6)
+    assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
+        "missed: 2 != 0"
+    ]
+
+
+def test_failed_assertion_names_the_event_and_the_field() -> None:
+    """Of two lists of events, a test shows the same with the index of each event."""
+    event = PortEvent(1, monotonic_ns=5)
+    with pytest.raises(AssertionError) as raised:
+        assert [event, event, event] == [PortEvent(1), PortEvent(2, 3)]
+    assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
+        "3 events, not 2",
+        "[1].port: 1 != 2",
+        "[1].notification_type: <NotificationType.PARAMETER: 0> != 3",
+    ]
+
+
 def test_immutable() -> None:
     """An event cannot be changed."""
     with pytest.raises(AttributeError):
