@@ -16,6 +16,7 @@ import faulthandler
 import gc
 import os
 import random
+import sys
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -139,13 +140,13 @@ def run(
 
 def keep_apart(index: int) -> None:
     """Keep the calling thread, and those it starts, on one processor of its own."""
-    if _PROCESSORS:
+    if sys.platform == "linux" and _PROCESSORS:
         os.sched_setaffinity(0, {_PROCESSORS[index % len(_PROCESSORS)]})
 
 
 def let_go() -> None:
     """Let the calling thread, and those it starts, run anywhere again."""
-    if _PROCESSORS:
+    if sys.platform == "linux" and _PROCESSORS:
         os.sched_setaffinity(0, _PROCESSORS)
 
 

@@ -81,7 +81,9 @@ def idle(cell: Cell, seconds: float) -> tuple[int, int]:
 
     :return: how often it was woken up, and its processor time in ns
     """
-    import resource  # not on Windows
+    if sys.platform == "win32":
+        raise NotImplementedError
+    import resource
 
     async def main() -> tuple[int, int]:
         async with anyio.create_task_group() as tasks:

@@ -83,7 +83,7 @@ def write_package(directory: Path, name: str, source: str, entry_points: str) ->
     (info / "entry_points.txt").write_text(f"[aioteredo.backends]\n{entry_points}\n")
 
 
-def environment(directory: Path | None = None, **variables: str) -> dict[str, str]:
+def environment(directory: Path | None = None, /, **variables: str) -> dict[str, str]:
     """This process's, without what would change colours, backends or the interpreter."""
     kept = {
         name: value
@@ -122,6 +122,8 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def unread(pipe: IO[bytes]) -> int:
     """How many bytes are in a pipe."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import fcntl
     import termios
 
@@ -129,8 +131,9 @@ def unread(pipe: IO[bytes]) -> int:
     return int.from_bytes(number, sys.byteorder)
 
 
-def is_full(pipe: IO[bytes]) -> Callable[[], bool]:
+def is_full(pipe: IO[bytes] | None) -> Callable[[], bool]:
     """Make a condition: a pipe of Linux has no room for what is being written."""
+    assert pipe is not None
     looks = deque[int](maxlen=100)
 
     def look() -> bool:
@@ -140,7 +143,7 @@ def is_full(pipe: IO[bytes]) -> Callable[[], bool]:
     return look
 
 
-def wait_until_full(pipe: IO[bytes]) -> None:
+def wait_until_full(pipe: IO[bytes] | None) -> None:
     """Wait until it is, and the writer waits."""
     wait_until(is_full(pipe), "a full pipe")
 
@@ -148,7 +151,7 @@ def wait_until_full(pipe: IO[bytes]) -> None:
 class Running:
     """A command that runs, and its Teredo client, which runs there as well."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[Any]  # of bytes; the overloads can't tell from **options
     times = 1  # how often the limit may pass before the command is killed
 
     def __init__(self, directory: Path) -> None:
@@ -200,7 +203,8 @@ class Running:
     def line(self) -> str:
         """The next line of its standard output."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline().decode("utf-8").rstrip("\r\n")
+        line: bytes = self.process.stdout.readline()
+        return line.decode("utf-8").rstrip("\r\n")
 
     def wait(self) -> tuple[int, str]:
         """Its exit status, and what it wrote to standard error.
@@ -236,6 +240,11 @@ with socket.create_connection(("127.0.0.1", int(number))) as connection:
 class Run:
     """A run of CMD, which goes on until it is told its exit status."""
 
+    pid: int
+    argument: str
+    port: str
+    previous: str
+
     def __init__(self, connection: socket.socket, line: str) -> None:
         self._connection = connection
         self.pid, (self.argument, self.port, self.previous) = ast.literal_eval(line)
@@ -258,7 +267,7 @@ class Run:
             kernel32 = ctypes.WinDLL("kernel32")
             process = ctypes.c_void_p(kernel32.OpenProcess(synchronize, False, self.pid))
             try:
-                return kernel32.WaitForSingleObject(process, 0) == wait_timeout
+                return bool(kernel32.WaitForSingleObject(process, 0) == wait_timeout)
             finally:
                 kernel32.CloseHandle(process)
         try:

@@ -53,8 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a coroutine test on its event loop, and fail it when it reaches its limit."""
-    loop_name = pyfuncitem.funcargs["loop_name"]
-    if loop_name is None:
+    loop_name = pyfuncitem.funcargs.get("loop_name")
+    if not isinstance(loop_name, str):
         return None
     test = pyfuncitem.obj
     arguments = {

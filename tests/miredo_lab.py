@@ -71,8 +71,17 @@ def run(*command: str, text: str | None = None) -> str:
     ).stdout
 
 
+def user_and_group(name: str) -> tuple[int, int]:
+    if sys.platform != "linux":
+        raise NotImplementedError
+    entry = pwd.getpwnam(name)
+    return entry.pw_uid, entry.pw_gid
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """End a process that we started, and whatever is left of its children."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -89,7 +98,7 @@ class Lab:
         self._nat = nat
         self._prefix = f"aioteredo-{os.getpid()}-{next(_numbers)}-"
         self._stack = ExitStack()
-        self._uid = pwd.getpwnam("miredo").pw_uid
+        self._uid, _ = user_and_group("miredo")
 
     def __enter__(self) -> Self:
         with ExitStack() as self._stack:
@@ -286,11 +295,15 @@ class Client:
 
     def reload(self) -> None:
         """Have Miredo replace its worker, and so its port."""
+        if sys.platform != "linux":
+            raise NotImplementedError
         self._lab.wait_for_address()
         self._monitor.send_signal(signal.SIGHUP)
 
     def crash(self) -> None:
         """Kill the worker. The monitor starts another one after a second."""
+        if sys.platform != "linux":
+            raise NotImplementedError
         children = f"/proc/{self._monitor.pid}/task/{self._monitor.pid}/children"
         for pid in Path(children).read_text().split():
             os.kill(int(pid), signal.SIGKILL)
@@ -349,10 +362,12 @@ class Watcher:
 
 def drop_privileges() -> dict[str, object]:
     """Become ``nobody`` without a capability, and say what the kernel says."""
-    nobody = pwd.getpwnam("nobody")
+    if sys.platform != "linux":
+        raise NotImplementedError
+    uid, gid = user_and_group("nobody")
     os.setgroups([])
-    os.setgid(nobody.pw_gid)
-    os.setuid(nobody.pw_uid)
+    os.setgid(gid)
+    os.setuid(uid)
     status = Path("/proc/self/status").read_text().splitlines()
     fields = dict(line.split(":\t", 1) for line in status if ":\t" in line)
     return {

@@ -16,6 +16,8 @@ from .requirements import require
 from .waiting import limit
 
 try:
+    from rich.console import Console
+
     from benchmarks import dispatch, loops, plots, report, results, targets
     from benchmarks.__main__ import MEASURES
     from benchmarks.compare import compare
@@ -54,7 +56,7 @@ SMALL = 8
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cell" not in metafunc.fixturenames:
         return
-    pairs = []
+    pairs: list[tuple[Measure, Cell]] = []
     if MISSING is None:
         kinds = (Latency, CallbackCost, Burst, Dropped, Stalled, OpenClose)
         pairs = [(m, c) for m in (k() for k in kinds) for c in cells_of(m, m.quick)]
@@ -256,7 +258,7 @@ def test_report_and_plots_of_a_run(
 ) -> None:
     """Tables name the contenders and the targets; each picture is there in both forms."""
     made = small_results()
-    console = report.Console(width=300)
+    console = Console(width=300)
     report.show(made, [kind() for kind in MEASURES], console)
     report.show_targets(targets.judge(made), console)
     out = capsys.readouterr().out

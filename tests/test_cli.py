@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import anyio
 import pytest
@@ -342,6 +342,8 @@ def backend():
 @linux
 def test_refused_netlink() -> None:
     """Under a service manager that refuses netlink, the setting is named."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     import pwd
 
     from .seccomp import on_a_thread, refuse
@@ -472,9 +474,9 @@ def test_missed_events_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
             return super().write(text)
 
     with use_backend(client), pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(sys, "stdout", Out())
+        monkeypatch.setattr(sys, "stdout", out := Out())
         assert main(["watch", "--initial", "--count=2", "--max-buffer-size=1"]) == 0
-        second = sys.stdout.getvalue().splitlines()[1]
+        second = out.getvalue().splitlines()[1]
     assert second.endswith("  1 → 100 (98 missed)")
 
 
@@ -676,7 +678,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
         yield reader
 
 
-def stalled(client: SimulatedBackend, reader: IO[bytes]) -> Callable[[], bool]:
+def stalled(client: SimulatedBackend, reader: BinaryIO) -> Callable[[], bool]:
     """Make a condition: more has changed than goes into a pipe that nobody reads."""
     full = is_full(reader)
 
@@ -704,12 +706,18 @@ def test_stalled_reader_of_what_is_no_pipe_to_wait_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it is written to without asking, a signal ends that as well."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     client = SimulatedBackend()
     os.mkfifo(tmp_path / "fifo")
     pipe = os.open(tmp_path / "fifo", os.O_RDWR)
-    with os.fdopen(pipe, "w") as stdout, monkeypatch.context() as patch:
+    with (
+        os.fdopen(pipe, "w") as stdout,
+        open(pipe, "rb", 0, closefd=False) as reader,
+        monkeypatch.context() as patch,
+    ):
         patch.setattr(sys, "stdout", stdout)
-        ready = stalled(client, stdout.buffer)
+        ready = stalled(client, reader)
         with use_backend(client), stop_when(ready, signal.SIGINT):
             assert main(["watch", "--json", "--max-buffer-size=2000"]) == 130
         sys.stdout.flush()
@@ -795,6 +803,7 @@ def test_reader_goes_away(running: Running) -> None:
     """A pipe's reader that has seen enough ends the command at once, without a word."""
     running.start("watch", "--initial")
     assert running.line()
+    assert running.process.stdout is not None
     running.process.stdout.close()
     assert running.wait() == (0, "")
 
@@ -804,6 +813,8 @@ def test_output_to_a_pipe_that_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A named pipe that is opened for reading too is written to like any other."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     os.mkfifo(tmp_path / "fifo")
     pipe = os.open(tmp_path / "fifo", os.O_RDWR)
     with os.fdopen(pipe, "w") as stdout, monkeypatch.context() as patch:
@@ -817,6 +828,7 @@ def test_reader_is_gone_at_the_next_line(running: Running) -> None:
     """Where a pipe does not tell, the next line does."""
     running.start("watch", "--initial", "--json")
     assert running.line()
+    assert running.process.stdout is not None
     running.process.stdout.close()
     running.post("change", 1, 1)
     assert running.wait() == (0, "")
@@ -874,10 +886,10 @@ def test_output_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_output_without_an_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is one that takes text as it is."""
     for arguments, line in ((["port"], "7\n"), (["backends"], "  available\n")):
-        monkeypatch.setattr(sys, "stdout", io.StringIO())
+        monkeypatch.setattr(sys, "stdout", out := io.StringIO())
         with use_backend(SimulatedBackend(7)):
             assert main(arguments) == 0
-        assert line in sys.stdout.getvalue()
+        assert line in out.getvalue()
 
 
 @linux
@@ -901,6 +913,8 @@ def test_full_disk(unbuffered: str) -> None:
 
 def on_a_terminal(*arguments: str, **variables: str) -> str:
     """What the command writes to a terminal."""
+    if sys.platform == "win32":
+        raise NotImplementedError
     import pty
 
     ours, theirs = pty.openpty()

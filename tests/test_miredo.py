@@ -213,8 +213,9 @@ def test_uid_out_of_range_is_refused(uid: int) -> None:
 
 def test_uid_no_integer_is_refused() -> None:
     """A uid that is no number is refused by name."""
+    uid: Any = "x"
     with pytest.raises(TypeError, match=r"^uid must be an integer, not 'x'$"):
-        MiredoBackend(uid="x")  # type: ignore[arg-type]
+        MiredoBackend(uid=uid)
 
 
 def test_cgroup_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -227,8 +228,9 @@ def test_cgroup_elsewhere_is_refused(tmp_path: Path) -> None:
 
 def test_cgroup_no_path_is_refused() -> None:
     """A cgroup that is no path is refused by name."""
+    cgroup: Any = 1
     with pytest.raises(TypeError, match=r"^cgroup must be a path, not 1$"):
-        MiredoBackend(cgroup=1)  # type: ignore[arg-type]
+        MiredoBackend(cgroup=cgroup)
 
 
 # the parser

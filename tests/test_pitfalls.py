@@ -131,7 +131,7 @@ async def test_06_closing_does_not_stall_the_loop(stand_in: StandIn) -> None:
 async def cancelled_at(
     moment: str,
     stand_in: StandIn,
-    start: Callable[[Callable[[], Awaitable[None]]], None],
+    start: Callable[[Callable[[], Awaitable[None]]], object],
     cancel: Callable[[], object],
 ) -> bool:
     """Cancel a watch while it opens, waits or closes; return whether it left at once."""
@@ -300,7 +300,7 @@ async def test_13_dropped_by_the_notifying_thread(stand_in: StandIn) -> None:
     """A watch whose last reference dies in its own callback is cancelled as well."""
     watch = watch_teredo_port(backend=stand_in.backend)
     events = await watch.__aenter__()
-    cycle = [watch, events]
+    cycle: list[object] = [watch, events]
     cycle.append(cycle)
     gc.disable()
     try:

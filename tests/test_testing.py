@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -154,7 +155,7 @@ class Client:
         with self.lock:
             self.port = port
             for registration in list(self.registered):
-                self.jobs.put(lambda r=registration: r.deliver(port, PARAMETER))
+                self.jobs.put(partial(registration.deliver, port, PARAMETER))
 
     def refuse(self, on: bool) -> None:
         self.refusing = on
@@ -214,11 +215,13 @@ class LateInitial(Client):
     def subscribe(self, sink: Sink, *, initial: bool) -> Registration:
         registration = super().subscribe(sink, initial=False)
         if initial:
-            port = self.port
-            self.change = lambda new: (  # type: ignore[method-assign]
-                registration.deliver(port, INITIAL),
-                Client.change(self, new),
-            )
+            before = self.port
+
+            def change(port: int | None) -> None:
+                registration.deliver(before, INITIAL)
+                Client.change(self, port)
+
+            self.change = change  # type: ignore[method-assign]
         return registration
 
 
@@ -452,7 +455,7 @@ class PushedAfterFail(Client):
 
     def fail(self) -> None:
         for registration in self.registered:
-            self.jobs.put(lambda r=registration: r.sink.fail(ERROR))
+            self.jobs.put(partial(registration.sink.fail, ERROR))
 
 
 WRONG: dict[type[Client], str] = {

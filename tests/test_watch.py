@@ -399,7 +399,7 @@ def test_task_destroyed_while_opening(stand_in: StandIn) -> None:
     loop = asyncio.new_event_loop()
     stand_in.hold(True)
     watch = watch_teredo_port(initial=True, backend=stand_in.backend)
-    task = loop.create_task(watch.__aenter__())  # type: ignore[arg-type]
+    task = loop.create_task(watch.__aenter__())
     loop.run_until_complete(wait_all_tasks_blocked())
     stand_in.wait_in_flight()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
