@@ -20,7 +20,7 @@ T = TypeVar("T")
 LIMIT: Final = 40.0
 """Seconds that a test may wait. pytest-timeout's limit is longer, as it is the backstop."""
 
-SHORT_LIMIT: Final = 5.0
+SHORT_LIMIT: Final = 3.0
 """Seconds that a test may wait once another one has waited in vain."""
 
 _reason: str | None = None
