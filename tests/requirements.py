@@ -7,8 +7,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import Final
 
 import pytest
+
+FREE_THREADED: Final = not getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether this interpreter runs without the GIL."""
 
 
 def require(feature: str, missing: str | None) -> None:

@@ -29,6 +29,7 @@ from aioteredo import (
 )
 
 from .native import StandIn
+from .requirements import FREE_THREADED
 from .waiting import eventually, in_time, join, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
@@ -391,7 +392,12 @@ def test_loop_closed_and_task_destroyed(
 
     wait_until(cancelled, "the registration is cancelled")
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
-    assert not unraisable
+    # Without the GIL the collector may finalize the stream before the task. The stream
+    # then warns that it is unclosed, which the filters of these tests make an error.
+    unclosed = [each for each in unraisable if each.exc_type is ResourceWarning]
+    assert len(unclosed) <= FREE_THREADED
+    assert all("unclosed" in str(each.exc_value) for each in unclosed)
+    assert unraisable == unclosed
 
 
 def test_task_destroyed_while_opening(stand_in: StandIn) -> None:
