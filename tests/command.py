@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 from typing import IO, Any, Self
 
 from .waiting import kill_at_the_limit, limit, wait_until
@@ -282,10 +283,19 @@ class Run:
 
 
 class Runs:
-    """A CMD for ``exec``, and its runs in the order in which they begin."""
+    """A CMD for ``exec``, and its runs in the order in which they begin.
+
+    At the limit each run is let go. ``exec`` waits for CMD even when it is cancelled, so
+    without a limit a test that fails while CMD runs would never end.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._connections: list[socket.socket] = []
+        timer = Timer(limit(), self._let_go)
+        timer.daemon = True
+        timer.start()
+        self._stack.callback(timer.cancel)
         self._listener = self._stack.enter_context(
             socket.create_server(("127.0.0.1", 0), backlog=100)
         )
@@ -297,10 +307,16 @@ class Runs:
         """Wait for the next run that has not been ended already."""
         while True:
             connection = self._stack.enter_context(self._listener.accept()[0])
+            self._connections.append(connection)
             connection.settimeout(limit())
             with suppress(ConnectionError), connection.makefile() as lines:
                 if line := lines.readline():
                     return Run(connection, line)
+
+    def _let_go(self) -> None:
+        for connection in list(self._connections):
+            with suppress(OSError):  # The run has ended already.
+                connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self

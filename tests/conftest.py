@@ -61,12 +61,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters
     }
 
-    async def main() -> None:
-        await waiting.in_time(
-            lambda: test(**arguments), "the end of the test", limit_of(pyfuncitem)
-        )
+    seconds = limit_of(pyfuncitem)
 
-    loops.run(loop_name, main)
+    async def main() -> None:
+        await waiting.in_time(lambda: test(**arguments), "the end of the test", seconds)
+
+    loops.run(loop_name, main, 1.2 * seconds)
     return True
 
 
@@ -81,7 +81,7 @@ def limit_of(item: pytest.Item) -> float:
     usual = float(item.config.getini("timeout"))
     marker = item.get_closest_marker("timeout")
     timeout: float = usual if marker is None else marker.args[0]
-    return waiting.limit() * timeout / usual
+    return waiting.limit() * max(timeout, usual) / usual
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -32,8 +32,13 @@ def asyncio_loops() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
 ASYNCIO_LOOPS: Final = asyncio_loops()
 
 
-def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run *main* on the event loop of that *name*."""
+def run(name: str, main: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Run *main* on the event loop of that *name*.
+
+    :param seconds: after this time *main* is given up, even if it cannot be cancelled;
+        trio has nothing to do so, and leaves it to pytest-timeout
+    :raises TimeoutError: if *main* was given up
+    """
     if name == TRIO:
         trio.run(main)
         return
@@ -47,12 +52,18 @@ def run(name: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             ended = True
 
     runner = asyncio.Runner(loop_factory=ASYNCIO_LOOPS[name])
+    loop = runner.get_loop()
+    timer = loop.call_later(seconds, loop.stop)
     try:
         runner.run(noted())
+    except RuntimeError as error:
+        if ended:
+            raise
+        raise TimeoutError(f"no cancellation ended the test in {seconds:g} s") from error
     finally:
+        timer.cancel()
         if ended:
             runner.close()
         else:
-            # pytest-timeout has ended a test that no cancellation could end. The runner
-            # would cancel that test once more, and then wait for it without a limit.
-            runner.get_loop().close()
+            # The runner would cancel the test once more, and wait for it without a limit.
+            loop.close()
