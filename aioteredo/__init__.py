@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         NotificationType,
         PortEvent,
     )
+    from ._mailbox import BackendFailedError
     from ._watch import PortEventStream, get_teredo_port, watch_teredo_port
     from .backends.iphlpapi import IphlpapiBackend
     from .backends.miredo import MiredoBackend
@@ -26,6 +27,7 @@ __all__ = [
     "TEREDO_MULTICAST_PORT",
     "Backend",
     "BackendError",
+    "BackendFailedError",
     "BackendUnavailableError",
     "IphlpapiBackend",
     "MiredoBackend",
@@ -58,6 +60,8 @@ if not TYPE_CHECKING:  # pragma: no branch - type checkers would believe in ever
                 | "TEREDO_MULTICAST_PORT"
             ):
                 from . import _events as module
+            case "BackendFailedError":
+                from . import _mailbox as module
             case "PortEventStream" | "get_teredo_port" | "watch_teredo_port":
                 from . import _watch as module
             case "IphlpapiBackend":

@@ -6,6 +6,8 @@ a program, while misuse of a stream raises anyio's own classes::
     TeredoError
     ├── BackendUnavailableError    this backend cannot work on this system
     └── BackendError (OSError)     a native function returned an error
+        └── BackendFailedError     the backend failed while it was watched; this one
+                                   is anyio's BrokenResourceError as well
 
 The Microsoft pages list two sets of codes for the three functions. In *kernel mode*
 they return NTSTATUS values (``STATUS_INVALID_PARAMETER``). In *user mode*, which is

@@ -17,7 +17,7 @@ import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final, Literal, Never, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import anyio
 
@@ -134,36 +134,41 @@ async def follow(
                 raise
 
     loop = _restart if on_busy == "restart" else _one_after_the_other
-    try:
+    with suppress(CommandFailedError):
         async with watch_teredo_port(
             initial=initial,
             max_buffer_size=QUEUE_SIZE if on_busy == "queue" else 1,
             backend=backend,
         ) as events:
             await loop(events, run)
-    except CommandFailedError:
-        return 1
+    return 1
 
 
-async def _one_after_the_other(events: PortEventStream, run: Run) -> Never:
+async def _one_after_the_other(events: PortEventStream, run: Run) -> None:
     while True:
         await run(await events.receive())
 
 
-async def _restart(events: PortEventStream, run: Run) -> Never:
+async def _restart(events: PortEventStream, run: Run) -> None:
     event = await events.receive()
+    changed = anyio.Event()
+    scope = anyio.CancelScope()
 
-    async def interrupt() -> None:
+    async def receive() -> None:
+        # This goes on while CMD is being ended, so the next run has the newest port.
         nonlocal event
-        event = await events.receive()
-        group.cancel_scope.cancel()
-
-    while True:
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(interrupt)
-                await run(event)
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        with anyio.move_on_after(0):  # what came while CMD was ended
+        while True:
             event = await events.receive()
+            changed.set()
+            scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(receive)
+            while True:
+                changed = anyio.Event()
+                with anyio.CancelScope() as scope:
+                    await run(event)
+                await changed.wait()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

@@ -46,10 +46,10 @@ class BackendFailedError(BackendError, BrokenResourceError):
 # 2. receive() pops an entry. If there is none, it prepares to sleep, looks once more, and
 #    sleeps. (1 to 3 of that protocol)
 #
-# push() looks at the length of ``_waiters`` without the lock of that deque, which is cheaper
-# than to call wake() for each event. Without the GIL that is safe as well, by the lock of
-# ``_events``: if receive()'s second look takes it before push() appends, the waiter was
-# added before, and push() sees it afterwards; else the second look finds the entry.
+# push() looks at the length of ``_waiters`` without the lock of that deque, which is
+# cheaper than to call wake() for each event. Without the GIL the lock of ``_events`` makes
+# that safe. If receive()'s second look takes this lock before push() appends, the waiter
+# was added before that, and push() sees it. Otherwise the second look finds the entry.
 #
 # A wake-up carries no entry. A task that is cancelled after it was woken, and before it
 # runs, has taken nothing, so nothing is lost with it.
@@ -66,10 +66,10 @@ class Mailbox:
     __slots__ = (
         "_budget",
         "_checkpoint",
-        "_events",
         "_error",
-        "_last_received",
+        "_events",
         "_last_pushed",
+        "_last_received",
         "_prepare",
         "_waiters",
         "_waiting",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from ._loop import EventLoop
@@ -92,10 +93,8 @@ class ParkingSpot:
             # From here on only the posted call holds the waiter. A loop that is closed
             # before it makes the call drops it, and nothing but the task itself holds
             # the task: the collector can destroy it together with its watch.
-            try:
+            with suppress(ValueError):  # the task was faster, and has cleared them
                 waiters.remove(waiter)
-            except ValueError:  # the task was faster
-                pass
             return woken
 
         self.waiters = waiters

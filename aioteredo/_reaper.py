@@ -30,7 +30,7 @@ class Reaper:
         self._running = _thread.allocate_lock()  # held from the start to the last call
 
     def hand_over(self, call: Callable[[], object]) -> None:
-        """Have *call* called soon, and its exceptions dropped. From any thread or finalizer.
+        """Have *call* called soon. From any thread or finalizer; exceptions are dropped.
 
         If no thread can be started, it waits for the next :meth:`run_pending`.
         """

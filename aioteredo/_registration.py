@@ -41,6 +41,7 @@ class Registration:
         self._loop = loop
         self._lock = Lock()  # held for the whole native call
         self._abandoned = False
+        self.left_behind = False  # cancelled because its event loop had been closed
 
     async def open(self, backend: BackendLike | None, sink: Sink, initial: bool) -> None:
         """Subscribe *sink*. If this raises, it isn't subscribed, or not for long.
@@ -81,7 +82,7 @@ class Registration:
             return
         try:
             await self.aclose()
-        except Exception as error:  # noqa: BLE001 - it must not replace the user's own
+        except Exception as error:
             if exc is None:
                 raise
             exc.add_note(f"while closing the watch: {error}")
@@ -168,6 +169,7 @@ def _cancel_left_behind() -> None:
             with _tables_lock:
                 registrations = list(_by_loop.get(loop.native, ()))
             for registration in registrations:
+                registration.left_behind = True
                 registration._cancel_quietly()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
-from typing import Any
+from collections.abc import Generator
+from types import CoroutineType
+from typing import Any, cast
 
 import trio
 from trio.lowlevel import Abort, reschedule, wait_task_rescheduled
@@ -38,10 +39,11 @@ class _Waiter:
 
     def __init__(self) -> None:
         self._task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        self._sleep: Coroutine[Any, Any, Any] | None = None
+        self._sleep: CoroutineType[Any, Any, Any] | None = None
 
     def __await__(self) -> Generator[Any, Any, None]:
-        self._sleep = wait_task_rescheduled(self._abort)
+        sleep = wait_task_rescheduled(self._abort)  # noqa: ASYNC105 - awaited below
+        self._sleep = cast("CoroutineType[Any, Any, Any]", sleep)
         return self._sleep.__await__()
 
     def _abort(self, _: object) -> Abort:

@@ -152,7 +152,11 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     def __del__(self) -> None:
         # An object that was made without __init__ has no registration.
         registration: Registration | None = getattr(self, "_registration", None)
-        if registration is not None and registration.abandon():
+        if registration is None:
+            return
+
+        left_behind = registration.left_behind and not self._mailbox.closed
+        if registration.abandon() or left_behind:
             self._mailbox.close()
             warnings.warn(
                 f"unclosed {self!r}: leave the block of watch_teredo_port() or call "

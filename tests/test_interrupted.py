@@ -173,7 +173,8 @@ def once(function: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
 def is_free(lock: Any) -> bool:
     """Whether another thread can acquire the lock."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lock.acquire, timeout=1).result()
+        acquired: bool = pool.submit(lock.acquire, timeout=1).result()
+    return acquired
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -185,7 +186,8 @@ def test_iphlpapi_interrupted_while_it_locks_leaves_the_lock_free(
     subscription = stand_in.backend.subscribe(Pushes(), initial=False)
     lock = subscription._lock
     acquire = once(lock.acquire, before=before)
-    subscription._lock = SimpleNamespace(acquire=acquire, release=lock.release)
+    interrupted = SimpleNamespace(acquire=acquire, release=lock.release)
+    subscription._lock = interrupted  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         subscription.cancel() if call == "cancel" else subscription.notify(1, 0)
     assert is_free(lock)
@@ -200,7 +202,8 @@ def test_simulated_interrupted_while_it_locks_leaves_the_lock_free(before: bool)
     client = SimulatedBackend()
     lock = client._lock
     acquire = once(lock.acquire, before=before)
-    client._lock = SimpleNamespace(acquire=acquire, release=lock.release)
+    interrupted = SimpleNamespace(acquire=acquire, release=lock.release)
+    client._lock = interrupted  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         client.set_port(1)
     assert is_free(lock)

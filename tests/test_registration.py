@@ -21,6 +21,7 @@ import trio
 from anyio.lowlevel import checkpoint
 
 from aioteredo import (
+    Backend,
     BackendError,
     PortEvent,
     PortEventStream,
@@ -206,7 +207,7 @@ async def test_backend_that_cannot_cancel_at_exit_keeps_no_other_from_it(
 async def test_task_that_closes_a_half_open_watch_can_go_on(
     client: SimulatedBackend,
 ) -> None:
-    """Entering by hand and closing the coroutine leaves cancel scopes and backend intact."""
+    """Entering by hand and closing the coroutine leaves cancel scopes intact."""
     with anyio.CancelScope() as scope:
         entering = watch_teredo_port(backend=client).__aenter__()
         entering.send(None)
@@ -343,7 +344,8 @@ async def test_many_dropped_watches_share_one_thread(
     """However many watches are dropped at once, one thread cancels them."""
     release = threading.Event()
     slow = CountingBackend(on_cancel=release.wait)
-    watches = [watch_teredo_port(backend=b) for b in (slow, *[client] * 100)]
+    backends: list[Backend] = [slow, *[client] * 100]
+    watches = [watch_teredo_port(backend=backend) for backend in backends]
     streams = [await watch.__aenter__() for watch in watches]
     before = threading.active_count()
     with warnings.catch_warnings():
@@ -368,7 +370,7 @@ def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
         late = iter([made.set])
 
         def empty(self) -> bool:
-            result = super().empty()
+            result: bool = super().empty()
             if result and threading.current_thread() is not threading.main_thread():
                 for call in self.late:
                     reaper.hand_over(call)
@@ -403,7 +405,8 @@ async def main():
     watch = watch_teredo_port(backend=client)
     await watch.__aenter__()
     limit(0)
-    for call in (lambda: get_teredo_port(backend=client), watch_teredo_port(backend=client).__aenter__):
+    ask = lambda: get_teredo_port(backend=client)
+    for call in (ask, watch_teredo_port(backend=client).__aenter__):
         try:
             await call()
         except BackendError as error:
@@ -443,8 +446,8 @@ def test_loop_closed_before_the_opened_watch_was_entered() -> None:
     backend._on_subscribe = lambda: release.wait(limit())
     loop = asyncio.new_event_loop()
     watch = watch_teredo_port(backend=backend)
-    task = loop.create_task(watch.__aenter__())  # type: ignore[arg-type]
-    task._log_destroy_pending = False
+    task = loop.create_task(watch.__aenter__())
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.run_until_complete(started_a_thread())
     release.set()
     wait_until(lambda: not threads(), "the thread has posted its result and ended")
@@ -514,7 +517,9 @@ def test_loop_closed_with_a_task_that_waits_and_no_event() -> None:
             assert client.subscriber_count == 0
 
     asyncio.run(another())
-    del events
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del events, loop
+        gc.collect()
 
 
 # misbehaving backends

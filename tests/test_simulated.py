@@ -382,7 +382,7 @@ def test_call_in_a_finalizer_during_a_call_is_refused(
     sink = Pushes()
     if watched:
         subscription = client.subscribe(sink, initial=False)
-    client._random.sample = lambda *_: client.stop()
+    client._random.sample = lambda *_: client.stop()  # type: ignore[method-assign,assignment]
     with pytest.raises(RuntimeError, match="would wait for itself"):
         client.restart()
     del client._random.sample

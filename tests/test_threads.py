@@ -133,7 +133,7 @@ def test_callback_that_ends_the_wait_was_interrupted() -> None:
 
 @every_loop
 async def test_coroutine_closed_by_its_own_task_leaves_no_shield() -> None:
-    """A task that closes a call half-way can be cancelled afterwards, and its scopes work."""
+    """A task that closes a call half-way can be cancelled afterwards."""
     release = threading.Event()
     undone = threading.Event()
     with anyio.CancelScope() as scope:

@@ -6,10 +6,8 @@ import _thread
 import asyncio
 import gc
 import sys
-import threading
 import warnings
 from collections.abc import Generator
-from typing import Any
 
 import anyio
 import pytest

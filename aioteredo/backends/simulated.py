@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
 
 from .._backend import Sink
-from .._copied_error import copy_error
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
 
@@ -244,7 +243,7 @@ class SimulatedBackend:
         self._subscribe_error = _check_error(error, TeredoError)
 
     def fail(self, error: BackendError) -> None:
-        """Fail the watches that are open now, each with a copy of *error*. New ones work.
+        """Fail the watches that are open now, New ones work.
 
         :raises TypeError: if *error* is not a BackendError
         :raises RuntimeError: inside a push
@@ -322,7 +321,7 @@ class SimulatedBackend:
 
     def _fail_all(self, error: BackendError) -> None:
         for subscription in self._subscriptions:
-            subscription.fail(copy_error(error))
+            subscription.fail(error)
 
 
 class _Subscription:
