@@ -91,6 +91,13 @@ async def get_teredo_port(*, backend: BackendLike | None = None) -> int | None:
     return await run_sync(lambda: resolve(backend).get_port())
 
 
+def _refuse_to_copy(watch: object) -> NoReturn:
+    raise TypeError(
+        f"a {type(watch).__name__.lstrip('_')} cannot be copied or pickled, because it "
+        "stands for one registration; open another watch with watch_teredo_port()"
+    )
+
+
 class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     """The events of one watch, in the system's order, for one task at a time.
 
@@ -144,10 +151,7 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
             raise
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError(
-            "a PortEventStream cannot be copied or pickled, because it stands for one "
-            "registration; open another watch with watch_teredo_port()"
-        )
+        _refuse_to_copy(self)
 
     def __del__(self) -> None:
         # An object that was made without __init__ has no registration.
@@ -176,10 +180,14 @@ class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
         self._backend = backend
         self._stream: PortEventStream | None = None
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        _refuse_to_copy(self)
+
     async def __aenter__(self) -> PortEventStream:
         if self._stream is not None:
             raise RuntimeError(
-                "this watch was entered before; call watch_teredo_port() for another"
+                "This watch has already been entered; call watch_teredo_port() again for "
+                "another one."
             )
         loop = current_loop()
         mailbox = Mailbox(loop, self._max_buffer_size)

@@ -40,11 +40,11 @@ class Alarm:
         self._armed = False
 
     def __enter__(self) -> Self:
-        self._previous = signal.signal(signal.SIGALRM, self._interrupt)
+        self._previous = signal.signal(signal.SIGALRM, self._interrupt)  # type: ignore[attr-defined,unused-ignore]
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGALRM, self._previous)
+        signal.signal(signal.SIGALRM, self._previous)  # type: ignore[attr-defined,unused-ignore]
 
     def _interrupt(self, *_: object) -> None:
         if self._armed:  # another thread may have received the signal late
@@ -59,11 +59,11 @@ class Alarm:
         try:
             try:
                 self._armed = True
-                signal.setitimer(signal.ITIMER_REAL, seconds)
+                signal.setitimer(signal.ITIMER_REAL, seconds)  # type: ignore[attr-defined,unused-ignore]
                 function()
             finally:
                 self._armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_REAL, 0)  # type: ignore[attr-defined,unused-ignore]
         except Interruption:
             return True
         return False

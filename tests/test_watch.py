@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import copy
+import dataclasses
 import gc
+import pickle
 import sys
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import anyio
 import pytest
@@ -495,3 +498,40 @@ async def test_heartbeat_while_opening(stand_in: StandIn) -> None:
         tasks.start_soon(release)
         async with watch_teredo_port(initial=True, backend=stand_in.backend):
             pass
+
+
+@dataclasses.dataclass
+class State:
+    events: object
+
+
+@every_loop
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, pickle.dumps, lambda x: dataclasses.asdict(State(x))],
+    ids=["copy", "deepcopy", "pickle", "asdict"],
+)
+async def test_copying_a_stream_is_refused_and_the_watch_goes_on(
+    client: SimulatedBackend,
+    unraisable: list[sys.UnraisableHookArgs],
+    copied: Callable[[object], object],
+) -> None:
+    """A second object for one registration would close it; TypeError says so at once."""
+    watch = watch_teredo_port(backend=client)
+    async with watch as events:
+        for thing in (events, watch):
+            with pytest.raises(TypeError, match=r"cannot be copied .* watch_teredo_port"):
+                copied(thing)
+        gc.collect()
+        client.set_port(1)
+        assert await events.receive() == PortEvent(1)
+    assert not unraisable
+
+
+def test_half_made_stream_is_finalized_without_a_word(
+    unraisable: list[sys.UnraisableHookArgs],
+) -> None:
+    """A stream that was made without ``__init__`` has nothing to close."""
+    PortEventStream.__new__(PortEventStream)
+    gc.collect()
+    assert not unraisable

@@ -243,7 +243,7 @@ class SimulatedBackend:
         self._subscribe_error = _check_error(error, TeredoError)
 
     def fail(self, error: BackendError) -> None:
-        """Fail the watches that are open now, New ones work.
+        """Fail the watches that are open now. New ones work.
 
         :raises TypeError: if *error* is not a BackendError
         :raises RuntimeError: inside a push
