@@ -54,7 +54,7 @@ class Reaper:
         except RuntimeError:  # no thread can be started
             self._running.release()
 
-    def _start_proper_thread(self) -> None:
+    def _start_proper_thread(self) -> None:  # pragma: no cover - a bare thread isn't traced
         try:
             start_thread(self._run, name="aioteredo reaper")
         except BackendError:

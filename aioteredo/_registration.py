@@ -196,7 +196,7 @@ atexit.register(_cancel_all)
 atexit.register(_cancel_all)
 
 
-def _forget_after_fork() -> None:
+def _forget_after_fork() -> None:  # pragma: no cover - it runs in the child
     """Forget the parent's registrations: the parent cancels them."""
     global _tables_lock
     _tables_lock = Lock()

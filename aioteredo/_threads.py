@@ -7,6 +7,7 @@ with the whole program: a service that keeps all of them busy would delay its ow
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -120,8 +121,6 @@ class _Shield:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
+        refusals = (RuntimeError,) if exc_type is GeneratorExit else ()
+        with suppress(*refusals):
             self._scope.__exit__(exc_type, exc_value, traceback)
-        except RuntimeError:
-            if exc_type is not GeneratorExit:
-                raise

@@ -314,30 +314,6 @@ def test_initial_push_that_raises_leaves_nothing_registered(
     assert len(sink.pushed) == 1
 
 
-@pytest.mark.parametrize("call", ["fail", "close"])
-def test_each_subscription_gets_an_error_of_its_own(
-    client: SimulatedBackend, call: str
-) -> None:
-    """Several tasks raise the failure at the same time, so each needs its own object."""
-    sinks = [Pushes(), Pushes()]
-    subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
-    given = BackendError("GetTeredoPort", 31)
-    given.__cause__ = ZeroDivisionError()
-    given.add_note("a note")
-    if call == "fail":
-        client.fail(given)
-    client.close()
-    for subscription in subscriptions:
-        subscription.cancel()
-    (first,), (second,) = (sink.failed for sink in sinks)
-    assert first is not second
-    assert first is not given
-    assert str(first) == str(second)
-    if call == "fail":
-        assert first.__cause__ is second.__cause__ is given.__cause__
-        assert first.__notes__ == ["a note"]
-
-
 # calls that would wait for themselves
 
 CALLS: dict[str, Callable[[SimulatedBackend], object]] = {
@@ -572,3 +548,27 @@ def test_copy_of_a_client_is_refused(
     """A copy would share lock, thread and subscriptions; the error says so."""
     with pytest.raises(TypeError, match="cannot be copied or pickled.*make another"):
         duplicate(client)
+
+
+@every_loop
+@pytest.mark.parametrize("call", ["fail", "close"])
+async def test_each_consumer_raises_a_failure_of_its_own(
+    client: SimulatedBackend, call: str
+) -> None:
+    """Several tasks raise one failure at the same time, so each gets its own object."""
+    given = BackendError("GetTeredoPort", 31)
+    given.__cause__ = cause = ZeroDivisionError()
+    failures: list[BackendError] = []
+    async with (
+        watch_teredo_port(backend=client) as first,
+        watch_teredo_port(backend=client) as second,
+    ):
+        client.fail(given) if call == "fail" else client.close()
+        for events in (first, second):
+            with pytest.raises(BackendError) as raised:
+                await events.receive()
+            failures.append(raised.value)
+    assert failures[0] is not failures[1]
+    assert [failure.__cause__ for failure in failures] == [
+        cause if call == "fail" else None
+    ] * 2

@@ -7,13 +7,16 @@ import contextvars
 import gc
 import threading
 import weakref
+from collections.abc import Awaitable
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
 from aioteredo import BackendError
+from aioteredo._loop import EventLoop
 from aioteredo._new_thread import start_thread
+from aioteredo._parking import ParkingSpot
 from aioteredo._threads import run_sync
 
 from .waiting import limit
@@ -105,6 +108,37 @@ async def test_long_lived_thread_has_an_empty_context() -> None:
 
     (await run_sync(start)).join()
     assert seen == ["nobody's"]
+
+
+@every_loop
+async def test_call_that_returns_as_the_task_prepares_to_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task that finds the call finished at its second look does not sleep."""
+    preparing = threading.Event()
+    woken = threading.Event()
+
+    class Late(ParkingSpot):
+        def __init__(self, loop: EventLoop) -> None:
+            super().__init__(loop)
+            prepare = self.prepare
+            wake = self.wake
+
+            def prepare_late() -> Awaitable[None]:
+                preparing.set()
+                assert woken.wait(limit())
+                return prepare()
+
+            def wake_early() -> bool:
+                posted = wake()
+                woken.set()
+                return posted
+
+            self.prepare = prepare_late
+            self.wake = wake_early
+
+    monkeypatch.setattr("aioteredo._threads.ParkingSpot", Late)
+    assert await run_sync(lambda: preparing.wait(limit()))
 
 
 def test_callback_that_ends_the_wait_was_interrupted() -> None:
