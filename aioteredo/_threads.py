@@ -26,8 +26,9 @@ async def run_sync(
 ) -> T:
     """Call *func* on a new thread and return its result, or raise its exception.
 
-    The thread has the caller's :mod:`contextvars` context. A cancellation waits until
-    *func* has returned; then it is raised, and an exception of *func* is its cause.
+    The thread has the caller's :mod:`contextvars` context. A cancel scope waits until
+    *func* has returned, and is delivered at the caller's next checkpoint. So does asyncio's
+    ``task.cancel()``, which is then raised here, with an exception of *func* as its cause.
 
     :param on_abandoned: called on the thread after *func* if the task does not wait any
         more, because it was destroyed or interrupted, or because its loop was closed
