@@ -182,6 +182,10 @@ say(os.listdir("/proc/self/fd") == before)
     assert closed == "True"
 
 
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="asyncio's Proactor loop on Windows works in the main interpreter only",
+)
 @pytest.mark.parametrize(
     "kind",
     [
