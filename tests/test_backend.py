@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint, EntryPoints
 
@@ -304,3 +305,20 @@ async def test_built_in_backend_that_cannot_be_imported_is_unavailable(
     monkeypatch.setitem(sys.modules, f"aioteredo.backends.{name}", None)
     with pytest.raises(BackendUnavailableError, match=f"^backend='{name}': .*imported"):
         await get_teredo_port(backend=name)
+
+
+def test_factory_that_asks_for_its_own_name_through_a_loop_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread of the inner question knows which names are being loaded."""
+
+    class Point:
+        name = "own"
+        value = "package:factory"
+
+        def load(self) -> Callable[[], object]:
+            return lambda: asyncio.run(get_teredo_port(backend="own"))
+
+    monkeypatch.setattr(_backend, "_entry_points", lambda: {"own": Point()})
+    with pytest.raises(BackendUnavailableError, match="own"):
+        asyncio.run(get_teredo_port(backend="own"))
