@@ -1,4 +1,4 @@
-"""A registration is cancelled once, whatever interrupts the program."""
+"""A registration is cancelled once, even if the program is interrupted."""
 
 from __future__ import annotations
 

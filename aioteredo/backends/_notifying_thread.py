@@ -80,7 +80,7 @@ class NotifyingThread:
             entry.run()
             if entry.control:
                 due = self._due()
-            del entry  # nothing of a job outlives it, whatever comes next
+            del entry  # Else the job would be kept alive until the next one comes.
 
     def _due(self) -> float | None:
         return None if self._interval is None else monotonic() + self._interval
