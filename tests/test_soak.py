@@ -76,6 +76,7 @@ async def test_stalled_loop_holds_little(stand_in: StandIn, count: int) -> None:
 @every_loop
 @pytest.mark.parametrize("name", ["native", "simulated"])
 @count(10_000)
+@pytest.mark.timeout(300)  # a thousand cycles, each of two threads, beside two busy ones
 async def test_opened_and_closed_under_fire(
     stand_in: StandIn, count: int, name: str
 ) -> None:
