@@ -239,7 +239,7 @@ class Broken(Pushes):
 
 
 def within_time(call: Callable[[], object]) -> None:
-    """Make a call that must not block for ever."""
+    """Make a call that must return within the limit."""
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(10)
@@ -278,7 +278,7 @@ def test_push_that_raises_in_a_restart_by_itself_fails_that_subscription_only() 
 def test_restart_by_itself_that_raises_fails_all_subscriptions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An error of the restart itself is told to the sinks; the thread goes on."""
+    """An error of the restart itself fails the watches, and the thread goes on."""
     client = SimulatedBackend(restart_every=0.001)
     sink = Pushes()
     with monkeypatch.context() as patch:
