@@ -419,6 +419,13 @@ async def main():
     async with watch_teredo_port(backend=SimulatedBackend()):
         print(client.subscriber_count)
 
+async def import_everything():
+    async with watch_teredo_port(backend=SimulatedBackend()):
+        await get_teredo_port(backend=SimulatedBackend())
+
+# The other user may not be allowed to read the directory that Python's modules are in.
+anyio.run(import_everything, backend=sys.argv[1])
+
 os.setgid(65534)
 limit(4000)
 os.setuid(65534)
