@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from ._backend import Backend, Subscription
-from ._errors import BackendError
-from ._events import NotificationType
+from .._backend import Backend, Subscription
+from .._errors import BackendError
+from .._events import NotificationType
 
 T = TypeVar("T")
 

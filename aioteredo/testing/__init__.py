@@ -33,9 +33,9 @@ from typing import ClassVar, Final
 
 import pytest
 
-from ._bench import Bench, Driver
-from ._errors import BackendError, TeredoError
-from ._events import NotificationType
+from .._errors import BackendError, TeredoError
+from .._events import NotificationType
+from ._harness import Bench, Driver
 
 __all__ = ["BackendContract", "Driver"]
 
