@@ -1,28 +1,7 @@
-"""The conformance suite: what :class:`Backend` promises, for a backend of your own.
+"""The conformance suite: the contract of :class:`aioteredo.Backend`, one test per rule.
 
-The streams are tested on backends that keep the contract, so a backend that breaks it
-breaks them in ways that no test of theirs shows: an event lost once a week, a program
-that does not end. Each rule is a test here, in a class to inherit from::
-
-    class TestMyBackend(aioteredo.testing.BackendContract):
-        @pytest.fixture
-        def driver(self):
-            with MyClient() as client:
-                yield aioteredo.testing.Driver(MyBackend(client), client.set_port)
-
-* A rule looks at nothing but itself, so that a mistake fails one test and names itself.
-  That is why all but one take a pushed 0 for "no port", and why only those about the
-  initial notification ask for it.
-* The port goes from a number to None and back, never from one number to another: real
-  clients pass through None when they restart. Unless several changes are made at once
-  on purpose, each is awaited before the next: a backend that asks its system what is,
-  rather than being told what was, may step over what lasts too short.
-* Whatever could hang is called on a thread of its own, which is not waited for any
-  longer than ``timeout``. That is also how aioteredo itself calls a backend.
-* That something does *not* happen can only be shown by waiting for it, ``a_while``. What
-  is right waits in vain, so a slow machine may hide a mistake but never makes one up.
-
-It needs pytest, and nothing else in the package imports it.
+Authors of a backend inherit from :class:`BackendContract` in their own tests. It needs
+pytest, so nothing else in the package imports it.
 """
 
 from __future__ import annotations
@@ -35,7 +14,7 @@ import pytest
 
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
-from ._harness import Bench, Driver
+from ._harness import Driver, Harness
 
 __all__ = ["BackendContract", "Driver"]
 
@@ -43,216 +22,285 @@ PORTS: Final = range(50_000, 50_020)
 LAST_PORT: Final = 50_020
 HIGHEST_PORT: Final = 65_535
 
+# How the rules are written:
+#
+# * A rule checks only its own promise. A backend with one mistake then fails one test, and
+#   the name of the test says what the mistake is. For example, all rules but one accept a
+#   pushed 0 as "no port", and only the rules about the initial notification ask for one.
+#
+# * The port changes from a number to None and back, never from one number to another,
+#   because real clients pass through None when they restart. Each change is awaited before
+#   the next one, except where several changes at once are the point: a backend that reads
+#   the present state of its system may miss a state that lasts too short.
+#
+# * That something does not happen can only be shown by waiting for it. A correct backend
+#   lets that wait pass, so a slow machine may hide a mistake but never invents one.
+
 
 class BackendContract:
-    """The rules. Inherit, and add a fixture ``driver`` that gives a :class:`Driver`."""
+    """The rules that each backend keeps, as tests for pytest.
+
+    Inherit from it, and add a fixture ``driver`` that gives a :class:`Driver`::
+
+        class TestMyBackend(aioteredo.testing.BackendContract):
+            @pytest.fixture
+            def driver(self):
+                with MyClient() as client:
+                    yield aioteredo.testing.Driver(MyBackend(client), client.set_port)
+
+    A rule that needs an optional function of the driver is skipped without it.
+    """
 
     timeout: ClassVar[float] = 10.0
-    """Seconds that anything may take before it counts as hanging."""
+    """Seconds after which a call or an awaited push counts as hanging."""
 
     a_while: ClassVar[float] = 0.3
-    """Seconds to wait for what must not happen."""
+    """Seconds to wait for an event that must not happen."""
 
     @pytest.fixture
-    def bench(self, driver: Driver) -> Iterator[Bench]:
-        """The driver under a timeout, on a client without a port."""
-        bench = Bench(driver, self.timeout)
-        bench.change(None)
-        yield bench
-        bench.clear()
+    def harness(self, driver: Driver) -> Iterator[Harness]:
+        """The driver under a timeout, with a client that has no port."""
+        harness = Harness(driver, self.timeout)
+        harness.change(None)
+        yield harness
+        harness.clean_up()
 
     # the initial notification
 
-    def test_initial_push_comes_before_subscribe_returns(self, bench: Bench) -> None:
-        """With ``initial`` the port as it is comes once, as INITIAL, within subscribe."""
+    def test_initial_push_comes_before_subscribe_returns(self, harness: Harness) -> None:
+        """With ``initial``, the present port is pushed once, as INITIAL, in subscribe."""
         for port in (PORTS[0], None):
-            bench.change(port)
-            watch = bench.subscribe(initial=True)
-            watch.cancel()
-            assert watch.pushed_on_return == [(port, NotificationType.INITIAL)], (
+            harness.change(port)
+
+            sink = harness.subscribe(initial=True)
+            sink.cancel()
+
+            assert sink.pushed_on_return == [(port, NotificationType.INITIAL)], (
                 "subscribe returned before the one initial push of the current port"
             )
-            assert len(watch.pushed) == 1, "the initial push came twice"
+            assert len(sink.pushed) == 1, "the initial push came twice"
 
-    def test_without_initial_only_changes_are_pushed(self, bench: Bench) -> None:
-        """Without ``initial`` the port of before is not pushed, nor any as INITIAL."""
-        bench.change(PORTS[0])
-        watch = bench.subscribe()
-        bench.change(None)
-        watch.wait_for(None)
-        watch.cancel()
-        types = [notification_type for _, notification_type in watch.pushed]
-        assert NotificationType.INITIAL not in types, "an INITIAL that nobody asked for"
-        assert watch.changes == [None], "the port of before subscribe was pushed"
+    def test_without_initial_only_changes_are_pushed(self, harness: Harness) -> None:
+        """Without ``initial``, neither the earlier port nor any INITIAL is pushed."""
+        harness.change(PORTS[0])
+
+        sink = harness.subscribe()
+        harness.change(None)
+        sink.wait_for(None)
+        sink.cancel()
+
+        types = [notification_type for _, notification_type in sink.pushed]
+        assert NotificationType.INITIAL not in types, "INITIAL was pushed without `initial`"
+        assert sink.changes == [None], "the port from before subscribe was pushed"
 
     # pushes
 
-    def test_pushes_never_overlap(self, bench: Bench) -> None:
-        """While a push runs no other one begins on the same sink."""
-        watch = bench.subscribe()
-        watch.hold()
-        first = bench.start(bench.driver.change, PORTS[0])
-        watch.wait_until_held()
-        second = bench.start(bench.driver.change, None)
-        overlapped = watch.overlapped.wait(self.a_while)
-        watch.release()
+    def test_pushes_never_overlap(self, harness: Harness) -> None:
+        """While a push runs, no other push begins on the same sink."""
+        sink = harness.subscribe()
+        sink.hold()
+        first = harness.start(harness.driver.change, PORTS[0])
+        sink.wait_until_held()
+
+        second = harness.start(harness.driver.change, None)
+        overlapped = sink.overlapped.wait(self.a_while)
+
+        sink.release()
         first.result()
         second.result()
         assert not overlapped, "a push began while another was running on the same sink"
 
-    def test_order_is_that_of_the_changes(self, bench: Bench) -> None:
-        """What is pushed keeps the order of the changes, none twice, the last at last."""
-        at_once = [change for port in PORTS for change in (port, None)] + [HIGHEST_PORT]
-        changes = [*at_once, None, LAST_PORT]
-        watch = bench.subscribe()
-        watch.hold()
-        burst = bench.start(lambda: [bench.driver.change(port) for port in at_once])
-        watch.wait_until_held()
-        burst.returns_within(self.a_while)  # or not: change may wait for its push
-        watch.release()
-        burst.result()
-        watch.wait_for(HIGHEST_PORT)  # it may have overtaken the others ...
-        bench.change(None)
-        bench.change(LAST_PORT)
-        watch.wait_for(LAST_PORT)  # ... which have come before this one
-        watch.cancel()
-        rest = iter(changes)
-        in_order = all(port in rest for port in watch.changes)
-        assert in_order, f"the changes {changes} were pushed as {watch.changes}"
+    def test_order_is_that_of_the_changes(self, harness: Harness) -> None:
+        """The pushes are in the order of the changes, none comes twice, and the last comes.
 
-    def test_each_subscription_gets_each_change(self, bench: Bench) -> None:
-        """Any number of subscriptions get each change, and get it once."""
-        watches = [bench.subscribe() for _ in range(5)]
+        A backend may skip ports that were replaced before it could push them.
+        """
+        at_once = [change for port in PORTS for change in (port, None)] + [HIGHEST_PORT]
+        sink = harness.subscribe()
+        sink.hold()
+
+        def make_changes() -> None:
+            for port in at_once:
+                harness.driver.change(port)
+
+        burst = harness.start(make_changes)
+        sink.wait_until_held()
+        # Give the changes time to pile up. They cannot all be made if `change` waits for
+        # the push that is held.
+        burst.returns_within(self.a_while)
+        sink.release()
+        burst.result()
+
+        # HIGHEST_PORT may have overtaken other changes. All of them come before LAST_PORT.
+        sink.wait_for(HIGHEST_PORT)
+        harness.change(None)
+        harness.change(LAST_PORT)
+        sink.wait_for(LAST_PORT)
+        sink.cancel()
+
+        changes = [*at_once, None, LAST_PORT]
+        remaining = iter(changes)
+        in_order = all(port in remaining for port in sink.changes)
+        assert in_order, f"the changes {changes} were pushed as {sink.changes}"
+
+    def test_each_subscription_gets_each_change(self, harness: Harness) -> None:
+        """Each of several subscriptions gets each change once."""
+        sinks = [harness.subscribe() for _ in range(5)]
         changes = [PORTS[0], None, HIGHEST_PORT]
+
         for port in changes:
-            bench.change(port)
-            for watch in watches:
-                watch.wait_for(port)
-        for watch in watches:
-            watch.cancel()
-            assert watch.changes == changes, f"the changes were {changes}"
+            harness.change(port)
+            for sink in sinks:
+                sink.wait_for(port)
+
+        for sink in sinks:
+            sink.cancel()
+            assert sink.changes == changes, f"the changes were {changes}"
 
     # cancel
 
-    def test_cancel_waits_for_a_running_push(self, bench: Bench) -> None:
-        """A push that is running when ``cancel`` is called has returned when it does."""
-        watch = bench.subscribe()
-        watch.hold()
-        change = bench.start(bench.driver.change, PORTS[0])
-        watch.wait_until_held()
-        cancel = watch.start_cancel()
+    def test_cancel_waits_for_a_running_push(self, harness: Harness) -> None:
+        """``cancel`` returns only after a push that is running has returned."""
+        sink = harness.subscribe()
+        sink.hold()
+        change = harness.start(harness.driver.change, PORTS[0])
+        sink.wait_until_held()
+
+        cancel = sink.start_cancel()
         too_early = cancel.returns_within(self.a_while)
-        watch.release()
+
+        sink.release()
         cancel.result()
         change.result()
         assert not too_early, "cancel returned while a push was running"
 
-    def test_nothing_is_pushed_after_cancel(self, bench: Bench) -> None:
-        """Changes after ``cancel`` reach the others only."""
-        cancelled, other = bench.subscribe(), bench.subscribe()
+    def test_nothing_is_pushed_after_cancel(self, harness: Harness) -> None:
+        """A cancelled sink gets no change that the other sinks still get."""
+        cancelled = harness.subscribe()
+        other = harness.subscribe()
+
         cancelled.cancel()
         for port in (PORTS[0], None, PORTS[1]):
-            bench.change(port)
+            harness.change(port)
             other.wait_for(port)
         other.cancel()
-        assert cancelled.changes == [], "pushed after cancel had returned"
 
-    def test_two_threads_subscribe_and_cancel_at_once(self, bench: Bench) -> None:
-        """Two threads may subscribe at once, and cancel at once; both are served."""
+        assert cancelled.changes == [], "a push came after cancel had returned"
+
+    def test_two_threads_subscribe_and_cancel_at_once(self, harness: Harness) -> None:
+        """Two threads can subscribe at the same time, and cancel at the same time."""
         for port in PORTS:
-            first, second = bench.watch(), bench.watch()
-            bench.at_once(first.subscribe, second.subscribe)
-            bench.change(port)
-            first.wait_for(port)
-            second.wait_for(port)
-            bench.at_once(first.cancel, second.cancel)
-            bench.change(None)
+            first = harness.new_sink()
+            second = harness.new_sink()
 
-    def test_no_thread_is_left_behind(self, bench: Bench) -> None:
-        """Threads that were started for subscriptions end with the last of them."""
-        before = set(threading.enumerate())
-        first, second = bench.subscribe(), bench.subscribe()
-        for port in (PORTS[0], None):
-            bench.change(port)
+            harness.run_at_once(first.subscribe, second.subscribe)
+            harness.change(port)
             first.wait_for(port)
             second.wait_for(port)
+
+            harness.run_at_once(first.cancel, second.cancel)
+            harness.change(None)
+
+    def test_no_thread_is_left_behind(self, harness: Harness) -> None:
+        """The threads that serve the subscriptions end with the last subscription."""
+        before = set(threading.enumerate())
+        first = harness.subscribe()
+        second = harness.subscribe()
+        for port in (PORTS[0], None):
+            harness.change(port)
+            first.wait_for(port)
+            second.wait_for(port)
+
         first.cancel()
         second.cancel()
+
+        # A _DummyThread stands for a thread of the system, which Python did not start.
         started = [
             thread
             for thread in set(threading.enumerate()) - before
-            if not isinstance(thread, threading._DummyThread)  # a native one, not ours
+            if not isinstance(thread, threading._DummyThread)
         ]
         for thread in started:
-            thread.join(bench.timeout)
+            thread.join(harness.timeout)
         left = [thread for thread in started if thread.is_alive()]
-        assert not left, f"outlives the last subscription: {left}"
+        assert not left, f"these threads outlive the last subscription: {left}"
 
     # the port
 
-    def test_get_port_is_that_of_the_last_change(self, bench: Bench) -> None:
-        """``get_port`` says what the last change was, with subscriptions and without."""
-        for _ in range(2):
+    def test_get_port_is_that_of_the_last_change(self, harness: Harness) -> None:
+        """``get_port`` returns the newest port, with and without a subscription."""
+        for subscribed in (False, True):
+            if subscribed:
+                harness.subscribe()
             for port in (PORTS[0], None, HIGHEST_PORT):
-                bench.change(port)
-                said = bench.get_port()
-                assert (said or None) == port, f"get_port says {said}, it is {port}"
-            bench.subscribe()
+                harness.change(port)
+                returned = harness.get_port()
+                assert (returned or None) == port, (
+                    f"get_port returned {returned}, but the port is {port}"
+                )
 
-    def test_no_port_is_none_and_never_0(self, bench: Bench) -> None:
-        """A port is an integer from 1 to 65535, or None; asked for and pushed."""
+    def test_no_port_is_none_and_never_0(self, harness: Harness) -> None:
+        """Each port, returned or pushed, is an integer from 1 to 65535, or None."""
         ports: list[object] = []
         for port in (PORTS[0], None, HIGHEST_PORT, None):
-            bench.change(port)
-            ports.append(bench.get_port())
-            watch = bench.subscribe(initial=True)
+            harness.change(port)
+            ports.append(harness.get_port())
+
+            sink = harness.subscribe(initial=True)
             change = HIGHEST_PORT if port is None else None
-            bench.change(change)
-            watch.wait_for(change)
-            watch.cancel()
-            ports += [pushed for pushed, _ in watch.pushed]
+            harness.change(change)
+            sink.wait_for(change)
+            sink.cancel()
+            ports += [pushed for pushed, _ in sink.pushed]
+
         wrong = [port for port in ports if not _is_port_or_none(port)]
-        assert not wrong, f"neither 1 to 65535 nor None: {wrong}"
+        assert not wrong, f"these are neither 1 to 65535 nor None: {wrong}"
 
     # failures
 
-    def test_failed_subscribe_leaves_nothing_registered(self, bench: Bench) -> None:
-        """A ``subscribe`` that raises has registered nothing, and the next one works."""
-        refuse = bench.driver.refuse
+    def test_failed_subscribe_leaves_nothing_registered(self, harness: Harness) -> None:
+        """A ``subscribe`` that raises registers nothing, and the next one works."""
+        refuse = harness.driver.refuse
         if refuse is None:
-            pytest.skip("the driver cannot have subscribe fail: it has no `refuse`")
-        failed = bench.watch()
-        bench.run(refuse, True)
+            pytest.skip("the driver has no `refuse`, so subscribe cannot be made to fail")
+
+        failed = harness.new_sink()
+        harness.run(refuse, True)
         with pytest.raises(TeredoError):
             failed.subscribe()
-        bench.run(refuse, False)
-        other = bench.subscribe()
+        harness.run(refuse, False)
+
+        other = harness.subscribe()
         for port in (PORTS[0], None):
-            bench.change(port)
+            harness.change(port)
             other.wait_for(port)
         other.cancel()
-        assert failed.changes == [], "pushed to a sink whose registration failed"
 
-    def test_failure_is_told_once_and_last(self, bench: Bench) -> None:
-        """``fail`` is called once, with a BackendError, and nothing is pushed after it."""
-        fail = bench.driver.fail
+        assert failed.changes == [], "a push came to a sink whose registration failed"
+
+    def test_failure_is_told_once_and_last(self, harness: Harness) -> None:
+        """``fail`` is called once, with a BackendError, and no push comes after it."""
+        fail = harness.driver.fail
         if fail is None:
-            pytest.skip("the driver cannot fail a subscription: it has no `fail`")
-        failed = bench.subscribe()
-        bench.change(PORTS[0])
+            pytest.skip("the driver has no `fail`, so no subscription can be made to fail")
+
+        failed = harness.subscribe()
+        harness.change(PORTS[0])
         failed.wait_for(PORTS[0])
-        bench.run(fail)
+        harness.run(fail)
         failed.wait_until_failed()
-        bench.change(None)
-        other = bench.subscribe()
+
+        harness.change(None)
+        other = harness.subscribe()
         for port in (PORTS[1], None):
-            bench.change(port)
+            harness.change(port)
             other.wait_for(port)
         other.cancel()
         failed.cancel()
+
         assert len(failed.failures) == 1, "fail was called more than once"
         assert isinstance(failed.failures[0], BackendError)
-        assert not failed.pushed_after_failure, "pushed after fail"
+        assert not failed.pushed_after_failure, "a push came after fail"
 
 
 def _is_port_or_none(port: object) -> bool:
