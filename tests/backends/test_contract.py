@@ -1,0 +1,83 @@
+"""Every built-in backend keeps the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from aioteredo import BackendError, SimulatedBackend
+from aioteredo.testing import BackendContract, Driver
+
+from ..native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
+
+ERROR = BackendError("NotifyTeredoPortChange", 8)
+
+
+class TestSimulatedBackend(BackendContract):
+    @pytest.fixture
+    def driver(self) -> Iterator[Driver]:
+        def refuse(on: bool) -> None:
+            if on:
+                client.fail_next_subscribe(ERROR)
+
+        with SimulatedBackend() as client:
+            yield Driver(client, client.set_port, refuse, lambda: client.fail(ERROR))
+
+
+class TestIphlpapiBackend(BackendContract):
+    """A callback brings its port with it, so no subscription can fail later."""
+
+    @pytest.fixture(params=[INLINE, OTHER_THREAD, ON_DEMAND])
+    def initial_mode(self, request: pytest.FixtureRequest) -> int:
+        return int(request.param)
+
+    @pytest.fixture
+    def driver(self, stand_in: StandIn, initial_mode: int) -> Driver:
+        def change(port: int | None) -> None:
+            stand_in.fire(port or 0, 1, threads=1, overlapping=True)
+
+        def refuse(on: bool) -> None:
+            stand_in.fail("NotifyTeredoPortChange", 8 * on, after_the_callback=True)
+
+        stand_in.set_initial(initial_mode)
+        return Driver(stand_in.backend, change, refuse)
+
+
+if sys.platform == "linux":
+    import errno
+
+    from aioteredo import MiredoBackend
+    from aioteredo.backends import _miredo_subscription
+    from aioteredo.backends._inet_diag import CloseListener
+
+    from ..test_miredo import UID, bound, tunnel
+    from ..test_miredo import netns as netns  # a fixture is found by its name here
+
+    class TestMiredoBackend(BackendContract):
+        @pytest.fixture
+        def driver(self, netns: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+            client = contextlib.ExitStack()
+
+            def change(port: int | None) -> None:
+                client.close()
+                if port is not None:
+                    with tunnel():
+                        client.enter_context(bound(port))
+
+            def refuse(on: bool) -> None:
+                listener = refused if on else CloseListener
+                monkeypatch.setattr(_miredo_subscription, "CloseListener", listener)
+
+            def refused() -> None:
+                raise BackendError("socket(AF_NETLINK)", errno.EMFILE, "errno")
+
+            def fail() -> None:
+                for subscription in _miredo_subscription._subscriptions:
+                    subscription._table.close()
+                change(None)
+
+            with client:
+                yield Driver(MiredoBackend(uid=UID), change, refuse, fail)
