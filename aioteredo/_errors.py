@@ -1,27 +1,19 @@
-"""The exceptions, and the numbers a native function can return.
+"""The exceptions, and the error codes that the native functions return."""
 
-One tree, so that ``except TeredoError`` catches all that a Teredo client can do to
-a program, while misuse of a stream raises anyio's own classes::
+# TeredoError
+# ├── BackendUnavailableError    the backend cannot work on this system
+# └── BackendError (OSError)     a native function returned an error
+#     └── BackendFailedError     the backend failed during a watch (in _mailbox.py)
 
-    TeredoError
-    ├── BackendUnavailableError    this backend cannot work on this system
-    └── BackendError (OSError)     a native function returned an error
-        └── BackendFailedError     the backend failed while it was watched; this one
-                                   is anyio's BrokenResourceError as well
-
-The Microsoft pages list two sets of codes for the three functions. In *kernel mode*
-they return NTSTATUS values (``STATUS_INVALID_PARAMETER``). In *user mode*, which is
-where Python runs, they return the Win32 codes below, and they do so directly:
-``GetLastError`` is not set. Texts and errno values are kept here as well, because
-FormatMessage exists on Windows only and Wine's texts differ from Microsoft's.
-"""
-
-from __future__ import annotations
+# No `from __future__ import annotations`: typing.get_type_hints() looks up the names in an
+# annotation that is a string in the module `aioteredo`, which lacks most of them.
 
 import errno
 import os
 import sys
 from typing import Any, Final, Literal
+
+from ._public import public
 
 ERROR_INVALID_HANDLE: Final = 6
 ERROR_NOT_READY: Final = 21
@@ -29,7 +21,11 @@ ERROR_NOT_SUPPORTED: Final = 50
 ERROR_NOT_FOUND: Final = 1168
 ERROR_INTERNAL_ERROR: Final = 1359
 
-# code: symbol, FormatMessage's text, the errno that CPython's errmap.h gives it
+# The symbol, the text of FormatMessage, and the errno of CPython's errmap.h for each code.
+#
+# Microsoft's pages list two sets of codes for the three functions. Python runs in user
+# mode, where they return these Win32 codes as their result; GetLastError is not set. The
+# texts are here because only Windows has FormatMessage, and Wine's texts are different.
 _WIN32: Final = {
     5: ("ERROR_ACCESS_DENIED", "Access is denied.", errno.EACCES),
     6: ("ERROR_INVALID_HANDLE", "The handle is invalid.", errno.EBADF),
@@ -61,34 +57,48 @@ _WIN32: Final = {
 }
 
 
+@public
 class TeredoError(Exception):
-    """Base class of every error that this package defines."""
+    """The base class of all errors that this package defines.
+
+    Misuse of a stream raises the classes of anyio instead, such as
+    :exc:`anyio.ClosedResourceError`.
+    """
 
 
+@public
 class BackendUnavailableError(TeredoError):
-    """The backend cannot work here: the text says why, and what to do instead."""
+    """The backend cannot work here; the text says why, and how to proceed."""
 
 
+@public
 class BackendError(TeredoError, OSError):
     """A native function of a backend returned an error.
 
-    :param function: the native function, as its documentation spells it
-    :param code: the number that it returned
-    :param table: where the number is from: ``"win32"`` (a Windows system error
-        code) or ``"errno"``. The same number means different things: 87 is
-        ERROR_INVALID_PARAMETER in one and EUSERS in the other.
+    :param function: the name of the native function, as its documentation spells it
+    :param code: the error code that the function returned
+    :param table: the kind of code: ``"win32"`` (a Windows system error code) or
+        ``"errno"``. One number has two meanings: 87 is ERROR_INVALID_PARAMETER in the
+        first table, and EUSERS in the second.
 
-    ``symbol`` is the number's name (``"ERROR_INVALID_PARAMETER"``) or None if it has
-    none here; ``strerror`` is the system's message. ``errno`` is always an errno value
-    and ``winerror`` is the Windows code, on every platform, or None with an errno.
+    On every platform, ``errno`` is an errno value and ``strerror`` the system's message.
     """
 
     function: str
+    """The name of the native function."""
+
     code: int
+    """The error code that the function returned."""
+
     table: Literal["win32", "errno"]
+    """The kind of code."""
+
     symbol: str | None
-    if sys.platform != "win32":  # pragma: no branch - measured on Linux
+    """The name of the code, such as ``"ERROR_INVALID_PARAMETER"``, if it is known here."""
+
+    if sys.platform != "win32":  # pragma: no branch - coverage is measured on Linux
         winerror: int | None
+        """The Windows error code, or None if the code is an errno."""
 
     def __init__(
         self, function: str, code: int, table: Literal["win32", "errno"] = "win32"
@@ -100,9 +110,12 @@ class BackendError(TeredoError, OSError):
             symbol, text, number = _WIN32.get(code, (None, "", errno.EINVAL))
             super().__init__(number, _format_message(code) or text, None, code)
             self.symbol = symbol
-        if sys.platform != "win32":  # pragma: no branch - measured on Linux
+        if sys.platform != "win32":  # pragma: no branch - coverage is measured on Linux
             self.winerror = code if table == "win32" else None
-        self.function, self.code, self.table = function, code, table
+
+        self.function = function
+        self.code = code
+        self.table = table
 
     def __str__(self) -> str:
         kind = "WinError" if self.table == "win32" else "Errno"
@@ -110,13 +123,14 @@ class BackendError(TeredoError, OSError):
         return " ".join(part for part in parts if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # OSError's own would call the class with OSError's arguments
+        # OSError.__reduce__() would call this class with the arguments of OSError.
         return type(self), (self.function, self.code, self.table), self.__dict__
 
 
 def _format_message(code: int) -> str:
-    if sys.platform == "win32":  # pragma: no cover - measured on Linux
-        import ctypes  # an error is rare, and ctypes is not light
+    if sys.platform == "win32":  # pragma: no cover - coverage is measured on Linux
+        # Imported here, because ctypes takes time to import, and errors are rare.
+        import ctypes
 
         text = ctypes.FormatError(code)
         return "" if text == "<no description>" else text.strip()

@@ -1,56 +1,64 @@
-"""What a stream yields.
+"""The events that a stream yields."""
 
-``PortEvent`` is a tuple underneath for its price. It is made once per event on the
-consumer's thread, in microseconds on CPython 3.11 / 3.13:
-
-==============================================  =====  =====
-frozen slotted dataclass                         0.40   0.46
-slots set through their descriptors              0.22   0.25
-NamedTuple                                       0.17   0.20
-NamedTuple through ``tuple.__new__``             0.08   0.09
-==============================================  =====  =====
-
-where the rest of the way, from the callback to ``async for``, costs 0.35.
-"""
-
-from __future__ import annotations
+# No `from __future__ import annotations`: typing.get_type_hints() looks up the names in an
+# annotation that is a string in the module `aioteredo`, which lacks most of them.
 
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from ._public import public
+
 TEREDO_MULTICAST_ADDRESS: Final = "224.0.0.253"
-"""Where a Teredo client listens for others on its link (RFC 4380, section 2.18)."""
+"""The address where a Teredo client listens for others on its link.
+
+RFC 4380, section 2.18: the Teredo IPv4 Discovery Address.
+"""
 
 TEREDO_MULTICAST_PORT: Final = 3544
-"""The port of that address. It is static: a firewall opens it once, for good."""
+"""The UDP port of :data:`TEREDO_MULTICAST_ADDRESS`.
+
+It never changes, so a firewall opens it once.
+"""
 
 
+@public
 class NotificationType(IntEnum):
-    """Why there is an event: the values of MIB_NOTIFICATION_TYPE (netioapi.h)."""
+    """The reason for an event: the values of MIB_NOTIFICATION_TYPE (netioapi.h)."""
 
     PARAMETER = 0
     """The port changed (MibParameterNotification)."""
+
     ADD = 1
-    """MibAddInstance."""
+    """An instance was added (MibAddInstance)."""
+
     DELETE = 2
-    """MibDeleteInstance."""
+    """An instance was deleted (MibDeleteInstance)."""
+
     INITIAL = 3
-    """Nothing changed: how a watch begins that is opened with ``initial=True``."""
+    """Nothing changed: the first event of a watch that was opened with ``initial=True``."""
 
 
+# A named tuple, because it is made once per event on the consumer's thread, and it is the
+# cheapest immutable object to make. The mailbox makes it by tuple.__new__().
+
+
+@public
 class PortEvent(NamedTuple):
     """One notification of the Teredo client's UDP service port.
 
-    Two events are equal if they say the same, whenever they were taken:
-    ``monotonic_ns`` is no part of equality.
+    Two events with the same content are equal, even if they were received at different
+    times: ``monotonic_ns`` is not part of equality.
     """
 
     port: int | None
     """The UDP port, 1 to 65535, or None: the Teredo client has no port now."""
+
     notification_type: NotificationType | int = NotificationType.PARAMETER
-    """A number that this version does not know stays an int."""
+    """The reason for the event. A number that this version does not know stays an int."""
+
     missed: int = 0
-    """How many events were dropped just before this one, because the buffer was full."""
+    """The number of events that a full buffer dropped directly before this one."""
+
     monotonic_ns: int = 0
     """:func:`time.monotonic_ns` at the moment of the native callback."""
 
@@ -59,7 +67,8 @@ class PortEvent(NamedTuple):
             return self[:3] == other[:3]
         return False if isinstance(other, tuple) else NotImplemented
 
-    def __ne__(self, other: object) -> bool:  # tuple has one of its own
+    def __ne__(self, other: object) -> bool:
+        # Without this method, the one of tuple would compare monotonic_ns as well.
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 

@@ -1,4 +1,4 @@
-"""What a stream yields."""
+"""Events compare by their content, and can be pickled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from aioteredo import NotificationType, PortEvent
 
 
-def test_equal_whenever_taken() -> None:
-    """The time of an event is no part of its equality or hash."""
-    first, second = PortEvent(1, monotonic_ns=1), PortEvent(1, monotonic_ns=2)
+def test_events_of_different_times_are_equal() -> None:
+    """``monotonic_ns`` is not part of an event's equality or hash."""
+    first = PortEvent(1, monotonic_ns=1)
+    second = PortEvent(1, monotonic_ns=2)
     assert first == second
     assert not first != second
     assert hash(first) == hash(second)
@@ -21,20 +22,20 @@ def test_equal_whenever_taken() -> None:
 @pytest.mark.parametrize(
     "other", [PortEvent(2), PortEvent(1, 3), PortEvent(1, missed=1), (1, 0, 0, 0), None]
 )
-def test_unequal_if_it_says_something_else(other: object) -> None:
-    """Each other field counts, and an event is no ordinary tuple."""
+def test_events_that_differ_in_another_field_are_unequal(other: object) -> None:
+    """Each other field is part of equality, and an event never equals a plain tuple."""
     assert PortEvent(1) != other
     assert not PortEvent(1) == other
 
 
-def test_compared_with_what_compares_itself() -> None:
-    """What knows how to compare itself with anything is asked, like ``mock.ANY``."""
+def test_comparison_is_left_to_an_object_that_compares_with_anything() -> None:
+    """``mock.ANY`` equals an event, because its own comparison is asked."""
     assert PortEvent(1) == mock.ANY
     assert not PortEvent(1) != mock.ANY
 
 
-def test_failed_assertion_names_the_field() -> None:
-    """Of two events that differ, a test shows the fields that make them unequal."""
+def test_failed_assertion_about_an_event_names_the_field() -> None:
+    """If two events differ, the message of a failed test shows the fields that differ."""
     with pytest.raises(AssertionError) as raised:
         assert PortEvent(1, missed=2, monotonic_ns=5) == PortEvent(1, monotonic_ns=6)
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
@@ -42,8 +43,8 @@ def test_failed_assertion_names_the_field() -> None:
     ]
 
 
-def test_failed_assertion_names_the_event_and_the_field() -> None:
-    """Of two lists of events, a test shows the same with the index of each event."""
+def test_failed_assertion_about_a_list_names_the_event_and_the_field() -> None:
+    """If two lists of events differ, the message shows the index and the fields."""
     event = PortEvent(1, monotonic_ns=5)
     with pytest.raises(AssertionError) as raised:
         assert [event, event, event] == [PortEvent(1), PortEvent(2, 3)]
@@ -54,20 +55,20 @@ def test_failed_assertion_names_the_event_and_the_field() -> None:
     ]
 
 
-def test_immutable() -> None:
-    """An event cannot be changed."""
+def test_setting_a_field_fails() -> None:
+    """An event is immutable."""
     with pytest.raises(AttributeError):
         PortEvent(1).port = 2  # type: ignore[misc]
 
 
-def test_pickles() -> None:
+def test_pickled_event_keeps_its_content() -> None:
     """An event can be sent to another process."""
     event = PortEvent(1, NotificationType.INITIAL, 2, 3)
     assert tuple(pickle.loads(pickle.dumps(event))) == tuple(event)
 
 
-def test_notification_types_are_the_systems() -> None:
-    """The numbers are those of MIB_NOTIFICATION_TYPE."""
+def test_notification_types_have_the_numbers_of_windows() -> None:
+    """The values are those of MIB_NOTIFICATION_TYPE in netioapi.h."""
     assert {t.name: t.value for t in NotificationType} == {
         "PARAMETER": 0,
         "ADD": 1,

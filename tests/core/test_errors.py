@@ -1,4 +1,4 @@
-"""The exceptions."""
+"""Exceptions carry the function, the code, its symbol and the system's message."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from aioteredo import BackendError, BackendUnavailableError, TeredoError
 
 
-def test_one_tree() -> None:
-    """``except TeredoError`` catches all of them; a BackendError is an OSError too."""
+def test_except_teredo_error_catches_every_error() -> None:
+    """All errors are TeredoErrors, and a BackendError is an OSError as well."""
     assert issubclass(BackendError, TeredoError)
     assert issubclass(BackendUnavailableError, TeredoError)
     assert issubclass(BackendError, OSError)
@@ -29,8 +29,8 @@ def test_one_tree() -> None:
         (87, "ERROR_INVALID_PARAMETER", errno.EINVAL),
     ],
 )
-def test_windows_code(code: int, symbol: str, number: int) -> None:
-    """A Windows code carries its symbol, its message and the errno that goes with it."""
+def test_windows_code_has_its_symbol_and_errno(code: int, symbol: str, number: int) -> None:
+    """A Windows code has a symbol, a message and the errno that CPython maps it to."""
     error = BackendError("NotifyTeredoPortChange", code)
     assert (error.function, error.code) == ("NotifyTeredoPortChange", code)
     assert (error.symbol, error.winerror, error.errno) == (symbol, code, number)
@@ -41,20 +41,20 @@ def test_windows_code(code: int, symbol: str, number: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has FormatMessage")
-def test_message_without_format_message() -> None:
-    """Where there is no FormatMessage, the message is Microsoft's English one."""
+def test_message_of_windows_code_is_in_english_on_other_systems() -> None:
+    """Without FormatMessage, the message is the English text of Microsoft."""
     assert BackendError("f", 87).strerror == "The parameter is incorrect."
 
 
-def test_unknown_windows_code() -> None:
-    """A code without a name here is still told by its number."""
+def test_unknown_windows_code_is_shown_as_a_number() -> None:
+    """A code that the table does not know has no symbol, and its text shows the number."""
     error = BackendError("GetTeredoPort", 0x2FFF_FFFF)
     assert error.symbol is None
     assert str(error).startswith("GetTeredoPort: [WinError 805306367]")
 
 
-def test_errno_code() -> None:
-    """The table decides what a number means: 87 is another error in errno's."""
+def test_errno_has_no_windows_code() -> None:
+    """A number from the errno table has its errno symbol, and ``winerror`` is None."""
     error = BackendError("sendto", errno.EBADF, "errno")
     assert (error.errno, error.symbol) == (errno.EBADF, "EBADF")
     assert error.winerror is None
@@ -63,10 +63,10 @@ def test_errno_code() -> None:
 
 @pytest.mark.parametrize("duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
 @pytest.mark.parametrize("table", ["win32", "errno"])
-def test_survives_pickling(
+def test_copied_or_pickled_error_keeps_its_content(
     duplicate: Callable[[BackendError], BackendError], table: Literal["win32", "errno"]
 ) -> None:
-    """An error that crosses a process boundary keeps all that it says."""
+    """An error that another process sends has the same text, attributes and notes."""
     error = BackendError("GetTeredoPort", 87, table)
     error.add_note("a note")
     twin = duplicate(error)
