@@ -1,0 +1,122 @@
+"""Watches that nobody closes: dropped, or left behind by a closed event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import warnings
+from functools import partial
+
+import anyio
+import pytest
+import trio
+
+from aioteredo import (
+    PortEvent,
+    watch_teredo_port,
+)
+from aioteredo._mailbox import Mailbox
+
+from ..native import StandIn
+from ..support.streams import receive
+from ..waiting import eventually, in_time, join, limit, start_thread, wait_until
+
+every_loop = pytest.mark.every_loop
+
+
+def test_callbacks_after_the_loop_was_closed_do_no_harm(
+    stand_in: StandIn, unraisable: list[sys.UnraisableHookArgs]
+) -> None:
+    """Callbacks after loop.close() raise nothing; dropping the watch cancels it."""
+    loop = asyncio.new_event_loop()
+    watch = watch_teredo_port(backend=stand_in.backend)
+    events = loop.run_until_complete(watch.__aenter__())
+    stand_in.start(1, -1)
+    loop.run_until_complete(in_time(partial(receive, events, 10), "ten events"))
+    loop.close()
+    before = stand_in.called
+    wait_until(lambda: stand_in.called >= before + 1000, "a thousand callbacks")
+    stand_in.join()
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del watch, events
+        gc.collect()
+    wait_until(lambda: not stand_in.live, "the registration is cancelled")
+    assert not unraisable
+
+
+@every_loop
+async def test_dropped_watch_warns_and_is_cancelled(stand_in: StandIn) -> None:
+    """Dropping a watch warns and returns at once; a thread cancels the registration."""
+    watch = watch_teredo_port(backend=stand_in.backend)
+    events = await watch.__aenter__()
+    stand_in.hold(True)
+    stand_in.start(7, 1)
+    stand_in.wait_in_flight()
+    with pytest.warns(ResourceWarning, match=r"unclosed .*PortEventStream"):
+        del watch, events  # returns, though cancelling must wait
+        gc.collect()
+    stand_in.hold(False)
+    await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
+    assert stand_in.cancelled == 1
+
+
+@every_loop
+async def test_watch_dropped_by_its_own_callback_is_cancelled(stand_in: StandIn) -> None:
+    """A watch whose last reference dies inside its own callback is cancelled as well."""
+    watch = watch_teredo_port(backend=stand_in.backend)
+    events = await watch.__aenter__()
+    cycle: list[object] = [watch, events]
+    cycle.append(cycle)
+    caught: list[warnings.WarningMessage] = []
+    original = Mailbox.push
+
+    def push(self: Mailbox, port: int | None, kind: int) -> None:
+        # The notifying thread catches its own warning. On free-threaded builds the
+        # filters belong to a context, and those of the test's are not known here.
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            gc.collect()
+        caught.extend(seen)
+        original(self, port, kind)
+
+    gc.disable()
+    try:
+        del watch, events, cycle
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Mailbox, "push", push)
+            stand_in.change(5)
+    finally:
+        gc.enable()
+    assert [w.category for w in caught] == [ResourceWarning]
+    await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
+    assert stand_in.cancelled == 1
+
+
+def test_loop_that_ends_leaves_the_watch_of_another_loop_alone(stand_in: StandIn) -> None:
+    """A loop that ends does not disturb a watch on the loop of another thread."""
+    opened, closed = threading.Barrier(2), threading.Event()
+    received: list[PortEvent] = []
+
+    async def short() -> None:
+        async with watch_teredo_port(backend=stand_in.backend) as events:
+            opened.wait(limit())
+            await events.receive()
+
+    async def long() -> None:
+        async with watch_teredo_port(backend=stand_in.backend) as events:
+            opened.wait(limit())
+            received.append(await events.receive())
+            await anyio.to_thread.run_sync(closed.wait, limit())
+            stand_in.change(2)
+            received.append(await events.receive())
+
+    first = start_thread(lambda: asyncio.run(in_time(short, "the first loop's end")))
+    second = start_thread(lambda: trio.run(in_time, long, "the second loop's end"))
+    wait_until(lambda: stand_in.live == 2, "two registrations")
+    stand_in.change(1)
+    join(first)
+    closed.set()
+    join(second)
+    assert received == [PortEvent(1), PortEvent(2)]

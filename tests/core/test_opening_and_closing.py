@@ -1,0 +1,174 @@
+"""Opening and closing a watch on native threads: never blocks the loop, always complete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+from anyio import ClosedResourceError, wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
+
+from aioteredo import (
+    PortEvent,
+    watch_teredo_port,
+)
+
+from ..native import StandIn
+from ..waiting import limit
+
+every_loop = pytest.mark.every_loop
+
+
+@every_loop
+async def test_closing_waits_for_a_callback_in_flight(stand_in: StandIn) -> None:
+    """Closing waits for a callback in flight, and the callback never waits for the loop."""
+    async with watch_teredo_port(backend=stand_in.backend) as events:
+        stand_in.hold(True)
+        stand_in.start(7, 1)
+        assert await events.receive() == PortEvent(7)
+        stand_in.wait_in_flight()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(events.aclose)
+            await wait_all_tasks_blocked()
+            assert stand_in.live == 1
+            stand_in.hold(False)
+        assert stand_in.live == 0
+
+
+@every_loop
+async def test_other_tasks_run_while_a_watch_closes(stand_in: StandIn) -> None:
+    """Other tasks run while CancelMibChangeNotify2 waits for a callback."""
+    beats = 0
+
+    async def heartbeat() -> None:
+        nonlocal beats
+        for _ in range(100):
+            await checkpoint()
+            beats += stand_in.live  # 1 while it waits
+        stand_in.hold(False)
+
+    async with anyio.create_task_group() as tasks:
+        async with watch_teredo_port(backend=stand_in.backend):
+            stand_in.hold(True)
+            stand_in.start(7, 1)
+            stand_in.wait_in_flight()
+            tasks.start_soon(heartbeat)
+        assert beats == 100
+
+
+async def cancelled_at(
+    moment: str,
+    stand_in: StandIn,
+    start: Callable[[Callable[[], Awaitable[None]]], object],
+    cancel: Callable[[], object],
+) -> bool:
+    """Cancel a watch while it opens, waits or closes; return whether it left at once."""
+    entered, left = anyio.Event(), anyio.Event()
+
+    async def use() -> None:
+        try:
+            async with watch_teredo_port(initial=True, backend=stand_in.backend) as events:
+                await events.receive()
+                if moment == "closing":
+                    stand_in.hold(True)
+                    stand_in.start(7, 1)
+                    stand_in.wait_in_flight()
+                    entered.set()
+                    return
+                entered.set()
+                await events.receive()
+        finally:
+            left.set()
+
+    stand_in.hold(moment == "opening")
+    start(use)
+    await (wait_all_tasks_blocked() if moment == "opening" else entered.wait())
+    if moment == "opening":
+        stand_in.wait_in_flight()
+    else:
+        await wait_all_tasks_blocked()
+    cancel()
+    for _ in range(10):
+        await checkpoint()
+        cancel()
+    await wait_all_tasks_blocked()  # a cancelled task waits too, and does not spin
+    at_once = left.is_set()
+    stand_in.hold(False)
+    await left.wait()
+    return at_once
+
+
+@every_loop
+@pytest.mark.parametrize("moment", ["opening", "waiting", "closing"])
+async def test_scope_cancelled_at_any_await_leaves_nothing_registered(
+    stand_in: StandIn, moment: str
+) -> None:
+    """A scope that is cancelled at any await leads to one cancel, and nothing is left."""
+    scope = anyio.CancelScope()
+
+    async def run(use: Callable[[], Awaitable[None]]) -> None:
+        with scope:
+            await use()
+
+    async with anyio.create_task_group() as tasks:
+        at_once = await cancelled_at(
+            moment, stand_in, lambda use: tasks.start_soon(run, use), scope.cancel
+        )
+    assert not (at_once and moment != "waiting")
+    assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
+    assert stand_in.live == 0
+
+
+@pytest.mark.asyncio_loops
+@pytest.mark.parametrize("moment", ["opening", "waiting", "closing"])
+async def test_task_cancelled_at_any_await_leaves_nothing_registered(
+    stand_in: StandIn, moment: str
+) -> None:
+    """``task.cancel()``, even repeated, leads to one cancel and raises CancelledError."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(use: Callable[[], Awaitable[None]]) -> None:
+        tasks.append(asyncio.ensure_future(use()))
+
+    at_once = await cancelled_at(moment, stand_in, start, lambda: tasks[0].cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    assert not (at_once and moment != "waiting")
+    assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
+    assert stand_in.live == 0
+
+
+@every_loop
+async def test_watch_opens_while_all_worker_threads_are_busy(stand_in: StandIn) -> None:
+    """A watch opens and closes while anyio has no worker thread left."""
+    release = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        for _ in range(int(limiter.total_tokens)):
+            tasks.start_soon(anyio.to_thread.run_sync, release.wait, limit())
+        await wait_all_tasks_blocked()
+        assert not limiter.available_tokens
+        async with watch_teredo_port(backend=stand_in.backend):
+            pass
+        release.set()
+
+
+@every_loop
+async def test_closing_wakes_the_task_that_waits(stand_in: StandIn) -> None:
+    """A task that waits for an event gets ClosedResourceError when the watch is closed."""
+    async with watch_teredo_port(backend=stand_in.backend) as events:
+
+        async def wait() -> None:
+            with pytest.raises(ClosedResourceError):
+                await events.receive()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await wait_all_tasks_blocked()
+            await events.aclose()
+    with contextlib.suppress(StopAsyncIteration), pytest.raises(ClosedResourceError):
+        await anext(events)
