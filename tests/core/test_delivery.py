@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 
@@ -11,6 +12,7 @@ from anyio import wait_all_tasks_blocked
 
 from aioteredo import (
     PortEvent,
+    SimulatedBackend,
     _mailbox,
     watch_teredo_port,
 )
@@ -115,3 +117,39 @@ async def test_order_is_kept_even_if_callbacks_overlap(
     for first in range(1, 10_001, 2500):
         mine = [e.port for e in received if first <= (e.port or 0) < first + 2500]
         assert mine == [*range(first, first + 2500)]
+
+
+@every_loop
+async def test_scope_cancelled_after_the_wakeup_loses_no_event(
+    client: SimulatedBackend,
+) -> None:
+    """A task that is cancelled between its wake-up and its turn loses no event."""
+    received = []
+
+    async def wait() -> None:
+        received.append(await events.receive())
+
+    async with watch_teredo_port(backend=client) as events:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await wait_all_tasks_blocked()
+            events._mailbox.push(1, 0)
+            tasks.cancel_scope.cancel()
+        if not received:  # the loop decides which of the two comes first
+            await wait()
+    assert received == [PortEvent(1)]
+
+
+@pytest.mark.asyncio_loops
+async def test_task_cancelled_after_the_wakeup_loses_no_event(
+    client: SimulatedBackend,
+) -> None:
+    """``task.cancel()`` between the wake-up and the turn loses no event either."""
+    async with watch_teredo_port(backend=client) as events:
+        task = asyncio.ensure_future(events.receive())
+        await wait_all_tasks_blocked()
+        events._mailbox.push(1, 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await events.receive() == PortEvent(1)

@@ -12,9 +12,12 @@ from functools import partial
 import anyio
 import pytest
 import trio
+from anyio import ClosedResourceError
 
 from aioteredo import (
     PortEvent,
+    SimulatedBackend,
+    _registration,
     watch_teredo_port,
 )
 from aioteredo._mailbox import Mailbox
@@ -120,3 +123,44 @@ def test_loop_that_ends_leaves_the_watch_of_another_loop_alone(stand_in: StandIn
     closed.set()
     join(second)
     assert received == [PortEvent(1), PortEvent(2)]
+
+
+def test_stream_closed_without_a_running_loop_is_cancelled_by_a_thread(
+    stand_in: StandIn,
+) -> None:
+    """If a destroyed coroutine closes the stream in its ``finally``, a thread cancels."""
+    loop = asyncio.new_event_loop()
+    events = loop.run_until_complete(
+        watch_teredo_port(backend=stand_in.backend).__aenter__()
+    )
+    loop.close()
+    with pytest.raises(RuntimeError):
+        events.aclose().send(None)
+    wait_until(lambda: not _registration._live, "the registration is cancelled")
+    assert (stand_in.live, stand_in.cancelled) == (0, 1)
+
+
+@every_loop
+async def test_destroyed_task_leaves_the_block_without_awaiting(
+    client: SimulatedBackend,
+) -> None:
+    """A task that is destroyed in the block must not await, so a thread cancels."""
+    streams = watch_teredo_port(backend=client)
+    events = await streams.__aenter__()
+    coroutine_exit = streams.__aexit__(GeneratorExit, GeneratorExit(), None)
+    with pytest.raises(StopIteration):
+        coroutine_exit.send(None)  # it ended without a suspension
+    await eventually(lambda: client.subscriber_count == 0, "the registration is cancelled")
+    with pytest.raises(ClosedResourceError):
+        await events.receive()
+
+
+@every_loop
+async def test_closed_watch_is_dropped_without_a_warning(client: SimulatedBackend) -> None:
+    """A watch that was closed can be dropped silently."""
+    async with watch_teredo_port(backend=client) as events:
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del events
+        gc.collect()

@@ -13,7 +13,9 @@ from anyio import ClosedResourceError, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from aioteredo import (
+    BackendError,
     PortEvent,
+    SimulatedBackend,
     watch_teredo_port,
 )
 
@@ -172,3 +174,135 @@ async def test_closing_wakes_the_task_that_waits(stand_in: StandIn) -> None:
             await events.aclose()
     with contextlib.suppress(StopAsyncIteration), pytest.raises(ClosedResourceError):
         await anext(events)
+
+
+@every_loop
+async def test_second_task_that_closes_waits_for_the_first(stand_in: StandIn) -> None:
+    """Both tasks return from ``aclose()`` only when no callback runs any more."""
+    async with watch_teredo_port(backend=stand_in.backend) as events:
+        stand_in.hold(True)
+        stand_in.start(7, 1)
+        stand_in.wait_in_flight()
+        closed = 0
+
+        async def close() -> None:
+            nonlocal closed
+            await events.aclose()
+            closed += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(close)
+            tasks.start_soon(close)
+            await wait_all_tasks_blocked()
+            assert closed == 0
+            stand_in.hold(False)
+        assert closed == 2
+    assert stand_in.cancelled == 1
+
+
+@every_loop
+async def test_second_task_that_closes_waits_even_if_its_scope_is_cancelled(
+    stand_in: StandIn,
+) -> None:
+    """A cancelled task, too, leaves ``aclose()`` only when no callback runs any more."""
+    async with watch_teredo_port(backend=stand_in.backend) as events:
+        stand_in.hold(True)
+        stand_in.start(7, 1)
+        stand_in.wait_in_flight()
+        left = []
+
+        async def close(scope: anyio.CancelScope) -> None:
+            with scope:
+                await events.aclose()
+            left.append(stand_in.live)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(close, anyio.CancelScope())
+            await wait_all_tasks_blocked()
+            tasks.start_soon(close, scope := anyio.CancelScope())
+            await wait_all_tasks_blocked()
+            scope.cancel()
+            await wait_all_tasks_blocked()
+            assert not left
+            stand_in.hold(False)
+        assert left == [0, 0]
+
+
+@pytest.mark.asyncio_loops
+async def test_second_task_that_closes_waits_even_if_it_is_cancelled(
+    stand_in: StandIn,
+) -> None:
+    """After ``task.cancel()`` it still waits, and then raises CancelledError."""
+    async with watch_teredo_port(backend=stand_in.backend) as events:
+        stand_in.hold(True)
+        stand_in.start(7, 1)
+        stand_in.wait_in_flight()
+        first = asyncio.ensure_future(events.aclose())
+        second = asyncio.ensure_future(events.aclose())
+        await wait_all_tasks_blocked()
+        second.cancel()
+        await wait_all_tasks_blocked()
+        assert not second.done()
+        stand_in.hold(False)
+        await first
+        with pytest.raises(asyncio.CancelledError):
+            await second
+
+
+@every_loop
+async def test_other_tasks_run_while_a_watch_opens(stand_in: StandIn) -> None:
+    """Other tasks run while NotifyTeredoPortChange blocks."""
+    stand_in.hold(True)
+
+    async def release() -> None:
+        for _ in range(100):
+            await checkpoint()
+        stand_in.hold(False)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(release)
+        async with watch_teredo_port(initial=True, backend=stand_in.backend):
+            pass
+
+
+@every_loop
+async def test_failure_to_cancel_is_raised_and_the_stream_is_closed(
+    client: SimulatedBackend,
+) -> None:
+    """If the system refuses to cancel, the block raises; the stream is closed anyway."""
+    client.fail_next_cancel(error := BackendError("CancelMibChangeNotify2", 87))
+    with pytest.raises(BackendError) as raised:
+        async with watch_teredo_port(backend=client) as events:
+            pass
+    assert raised.value is error
+    with pytest.raises(ClosedResourceError):
+        await events.receive()
+
+
+@every_loop
+async def test_failure_to_cancel_is_a_note_on_the_users_exception(
+    client: SimulatedBackend,
+) -> None:
+    """The exception that leaves the block is not replaced, but gets a note."""
+    client.fail_next_cancel(BackendError("CancelMibChangeNotify2", 87))
+    with pytest.raises(ZeroDivisionError) as raised:
+        async with watch_teredo_port(backend=client):
+            raise ZeroDivisionError
+    assert "ERROR_INVALID_PARAMETER" in raised.value.__notes__[0]
+
+
+@pytest.mark.asyncio_loops
+async def test_failure_to_cancel_does_not_hide_a_cancellation(
+    client: SimulatedBackend,
+) -> None:
+    """CancelledError is raised, and the failure to cancel is its cause."""
+    client.fail_next_cancel(BackendError("CancelMibChangeNotify2", 87))
+
+    async def use() -> None:
+        async with watch_teredo_port(backend=client):
+            task.cancel()
+
+    task = asyncio.ensure_future(use())
+    with pytest.raises(asyncio.CancelledError) as raised:
+        await task
+    assert isinstance(raised.value.__cause__, BackendError)

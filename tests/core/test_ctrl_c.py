@@ -1,0 +1,158 @@
+"""Ctrl-C at any step of opening or closing leaves nothing registered."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+import trio
+
+from aioteredo import (
+    SimulatedBackend,
+    _registration,
+    watch_teredo_port,
+)
+
+from ..native import StandIn
+from ..support.backends import CountingBackend
+from ..waiting import in_time, join, start_thread, wait_until
+
+
+def test_ctrl_c_while_opening_leaves_nothing_registered(stand_in: StandIn) -> None:
+    """Ctrl-C ends trio at once; the thread that registers then cancels."""
+    stand_in.hold(True)
+
+    async def main() -> None:
+        async with watch_teredo_port(initial=True, backend=stand_in.backend):
+            pytest.fail("entered")
+
+    def interrupt() -> None:
+        stand_in.wait_in_flight()
+        _thread.interrupt_main()
+
+    thread = start_thread(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(in_time, main, "the interrupt")
+    join(thread)
+    stand_in.hold(False)
+    wait_until(
+        lambda: stand_in.cancelled >= 1 and not _registration._live,
+        "the registration is cancelled",
+    )
+    assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
+
+
+def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run *main* on a loop without a SIGINT handler of its own, unlike ``asyncio.run``."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[str], None]]:
+    """Return a function that makes Ctrl-C strike as a function of the package is called."""
+
+    def interrupt(name: str) -> None:
+        def profile(frame: FrameType, event: str, _: object) -> None:
+            code = frame.f_code
+            if (
+                event == "call"
+                and code.co_qualname == name
+                and "aioteredo" in code.co_filename
+            ):
+                sys.setprofile(None)
+                struck.append(name)
+                signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(profile)
+
+    struck: list[str] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield interrupt
+    sys.setprofile(None)
+    signal.signal(signal.SIGINT, before)
+    assert struck, "the function was not called"
+
+
+@pytest.mark.parametrize("run", [run_on_asyncio, trio.run], ids=["asyncio", "trio"])
+@pytest.mark.parametrize("leave", ["aclose", "the block"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "PortEventStream._leave",
+        "Mailbox.close",
+        "ParkingSpot.__init__.<locals>.wake",
+        "Registration.leave",
+        "Registration.aclose",
+        "run_sync",
+        "start_thread",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_ctrl_c_while_closing_leaves_nothing_registered(
+    client: SimulatedBackend,
+    interrupt: Callable[[str], None],
+    run: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
+    leave: str,
+    place: str,
+) -> None:
+    """If KeyboardInterrupt comes between any two steps of closing, the reaper cancels."""
+
+    async def main() -> None:
+        watch = watch_teredo_port(backend=client)
+        events = await watch.__aenter__()
+        interrupt(place)
+        await (events.aclose() if leave == "aclose" else watch.__aexit__(None, None, None))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main)
+    gc.collect()
+    wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
+
+
+def test_stream_that_ctrl_c_kept_from_closing_warns(
+    client: SimulatedBackend, interrupt: Callable[[str], None]
+) -> None:
+    """A stream that was interrupted before it began to close is an unclosed stream."""
+
+    async def main() -> None:
+        watch = watch_teredo_port(backend=client)
+        await watch.__aenter__()
+        interrupt("_Watch.__aexit__")
+        await watch.__aexit__(None, None, None)
+
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        with pytest.raises(KeyboardInterrupt):
+            run_on_asyncio(main)
+        gc.collect()
+    wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
+
+
+def test_ctrl_c_at_exit_cancels_every_registration() -> None:
+    """An interrupted cancel is tried again after the others; then Ctrl-C is raised."""
+    strikes = iter([KeyboardInterrupt, None, None, KeyboardInterrupt])
+
+    def strike() -> None:
+        strike = next(strikes, None)
+        if strike is not None:
+            raise strike
+
+    backend = CountingBackend(on_cancel=strike)
+    loop = asyncio.new_event_loop()
+    watches = [watch_teredo_port(backend=backend) for _ in range(5)]
+    for watch in watches:
+        loop.run_until_complete(watch.__aenter__())
+    with pytest.raises(KeyboardInterrupt):
+        _registration._cancel_all()
+    assert (backend.subscribed, backend.cancelled) == (5, 5)
+    loop.close()

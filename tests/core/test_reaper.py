@@ -1,0 +1,67 @@
+"""The reaper is one thread that cancels the watches which nobody closed."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import warnings
+
+import pytest
+
+from aioteredo import (
+    Backend,
+    SimulatedBackend,
+    _reaper,
+    _registration,
+    watch_teredo_port,
+)
+
+from ..support.backends import CountingBackend
+from ..waiting import limit, wait_until
+
+every_loop = pytest.mark.every_loop
+
+
+@every_loop
+async def test_many_dropped_watches_share_one_thread(
+    client: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread cancels any number of watches that are dropped at once."""
+    release = threading.Event()
+    slow = CountingBackend(on_cancel=release.wait)
+    backends: list[Backend] = [slow, *[client] * 100]
+    watches = [watch_teredo_port(backend=backend) for backend in backends]
+    streams = [await watch.__aenter__() for watch in watches]
+    before = threading.active_count()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        watches.clear()
+        streams.clear()
+        gc.collect()
+    reapers = [t for t in threading.enumerate() if t.name == "aioteredo reaper"]
+    assert threading.active_count() <= before + 1
+    release.set()
+    wait_until(lambda: not _registration._live, "all of them were cancelled")
+    assert len(reapers) <= 1
+    assert client.subscriber_count == 0
+
+
+def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
+    """A call that comes after the thread's last look, before its end, is not lost."""
+    reaper = _reaper.Reaper()
+    made = threading.Event()
+
+    class Late(type(reaper._calls)):  # type: ignore[misc]
+        late = iter([made.set])
+
+        def empty(self) -> bool:
+            result: bool = super().empty()
+            if result and threading.current_thread() is not threading.main_thread():
+                for call in self.late:
+                    reaper.hand_over(call)
+            return result
+
+    reaper._calls = Late()
+    reaper.hand_over(lambda: None)
+    assert made.wait(limit())
+    wait_until(lambda: not reaper._running.locked(), "the reaper has ended")
