@@ -49,19 +49,24 @@ async def run_sync(
 
     with _Shield():
         try:
+            # Prepared before the thread starts, so that the task suspends even if the call
+            # is faster. asyncio delivers a pending task.cancel() only where it suspends.
+            waiter = spot.prepare()
+
             # Not a daemon: an interpreter that exits waits for the thread, and does not
             # freeze it in the middle of a native call.
             start_thread(work)
-            while not call.finished:
-                waiter = spot.prepare()
-                if call.finished:
-                    break
+
+            while True:
                 try:
                     await waiter
                 except cancelled_exc_class as exc:
                     # A shield does not hold off asyncio's task.cancel(). What the call
                     # registers can be taken back only when the call has returned.
                     cancelled = exc
+                waiter = spot.prepare()
+                if call.finished:
+                    break
         except BaseException:  # destroyed, interrupted, or without a thread
             waiting = False
             raise

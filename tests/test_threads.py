@@ -7,16 +7,14 @@ import contextvars
 import gc
 import threading
 import weakref
-from collections.abc import Awaitable
+from collections.abc import Callable
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
 from aioteredo import BackendError
-from aioteredo._loop import EventLoop
 from aioteredo._new_thread import start_thread
-from aioteredo._parking import ParkingSpot
 from aioteredo._threads import run_sync
 
 from .waiting import limit
@@ -110,35 +108,22 @@ async def test_long_lived_thread_has_an_empty_context() -> None:
     assert seen == ["nobody's"]
 
 
-@every_loop
-async def test_call_that_returns_as_the_task_prepares_to_sleep(
+@pytest.mark.asyncio_loops
+async def test_pending_cancel_is_raised_even_if_the_call_is_faster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A task that finds the call finished at its second look does not sleep."""
-    preparing = threading.Event()
-    woken = threading.Event()
+    """The task suspends at least once, which is where asyncio delivers a cancellation."""
 
-    class Late(ParkingSpot):
-        def __init__(self, loop: EventLoop) -> None:
-            super().__init__(loop)
-            prepare = self.prepare
-            wake = self.wake
+    def start_and_join(target: Callable[[], object]) -> None:
+        start_thread(target).join()
 
-            def prepare_late() -> Awaitable[None]:
-                preparing.set()
-                assert woken.wait(limit())
-                return prepare()
-
-            def wake_early() -> bool:
-                posted = wake()
-                woken.set()
-                return posted
-
-            self.prepare = prepare_late
-            self.wake = wake_early
-
-    monkeypatch.setattr("aioteredo._threads.ParkingSpot", Late)
-    assert await run_sync(lambda: preparing.wait(limit()))
+    monkeypatch.setattr("aioteredo._threads.start_thread", start_and_join)
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run_sync(lambda: None)
+    task.uncancel()
 
 
 def test_callback_that_ends_the_wait_was_interrupted() -> None:
