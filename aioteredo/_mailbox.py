@@ -7,6 +7,7 @@ holds ``max_buffer_size`` events and one posted call, however many notifications
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Final, TypeAlias
 
@@ -74,7 +75,15 @@ class Mailbox:
         "_waiters",
         "_waiting",
         "_wake",
+        "on_wait",
     )
+
+    on_wait: tuple[Callable[[], object], ...]
+    """Called in the loop's thread each time that the consumer is about to sleep.
+
+    They must not raise. A test's Teredo client learns from them that a consumer has
+    handled its events.
+    """
 
     def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
         spot = ParkingSpot(loop)
@@ -89,6 +98,7 @@ class Mailbox:
         self._last_received = 0  # the number of the newest event that was received
         self._budget = BUDGET
         self._waiting = False  # a task sleeps, or was woken and has not run yet
+        self.on_wait = ()
 
     # any thread
 
@@ -118,6 +128,22 @@ class Mailbox:
     def closed(self) -> bool:
         """Whether :meth:`close` was called."""
         return self._events.maxlen == 0
+
+    @property
+    def buffered(self) -> int:
+        """How many events have not been received yet."""
+        return len(self._events)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the consumer has received every event and waits for the next one.
+
+        A mailbox that has never had an event is drained as well. From any thread.
+        """
+        # Read ``_waiting`` last. The consumer clears it before it counts an event as
+        # received, so if it is set now, the consumer has come back after the newest one.
+        all_received = self._last_received == self._last_pushed
+        return all_received and (self._waiting or self._last_pushed == 0)
 
     # the loop's thread
 
@@ -174,6 +200,8 @@ class Mailbox:
                 if entry is not None:
                     return entry
 
+                for call in self.on_wait:
+                    call()
                 await waiter
                 entry = self._take()
                 if entry is not None:

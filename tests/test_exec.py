@@ -671,7 +671,7 @@ async def test_restart_with_the_newest(runs: Runs) -> None:
         first = await following.next()
         for port in (2, 3, 4):
             following.client.set_port(port)
-            await anyio.wait_all_tasks_blocked()
+            await following.client.wait_until_drained(limit())
         first.finish()
         second = await following.next()
         assert (second.port, second.previous) == ("4", "1")

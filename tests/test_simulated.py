@@ -11,10 +11,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, NoReturn
 
-import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
-from anyio.abc import TaskStatus
 
 from aioteredo import (
     BackendError,
@@ -38,31 +35,6 @@ ERROR = BackendError("GetTeredoPort", 31)
 def client() -> Generator[SimulatedBackend]:
     with SimulatedBackend(1000, seed=1) as client:
         yield client
-
-
-@every_loop
-async def test_handled_after_a_control(client: SimulatedBackend) -> None:
-    """A control, then ``wait_all_tasks_blocked``: the consumer has handled the event."""
-    mirror = {}
-
-    async def follow(*, task_status: TaskStatus[None]) -> None:
-        async with watch_teredo_port(initial=True, backend=client) as events:
-            task_status.started()
-            async for event in events:
-                mirror["port"] = event.port
-
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(follow)
-        await wait_all_tasks_blocked()
-        assert mirror["port"] == 1000
-        for port in (1, 65535, None):
-            client.set_port(port)
-            await wait_all_tasks_blocked()
-            assert mirror["port"] == port
-        port = client.restart()
-        await wait_all_tasks_blocked()
-        assert mirror["port"] == port
-        tasks.cancel_scope.cancel()
 
 
 def test_notifies_on_a_thread_of_its_own(client: SimulatedBackend) -> None:

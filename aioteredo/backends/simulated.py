@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
 from .._backend import Sink
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
+from ._draining import DrainWaits
 
 if TYPE_CHECKING:
     from ._notifying_thread import NotifyingThread
@@ -42,8 +43,8 @@ def restarting_client() -> SimulatedBackend:
 class SimulatedBackend:
     """A Teredo client that does what it is told. All methods are thread-safe.
 
-    Each control returns once every open stream holds its event. What the consumers do
-    with it is then up to the event loop: ``await anyio.wait_all_tasks_blocked()``.
+    Each control returns once every open stream holds its event. To go on when the
+    consumers have handled it, await :meth:`wait_until_drained`.
 
     A control may be called on an event loop's thread, because a push never waits for a
     loop. It raises RuntimeError where it would wait for itself: inside a push, and in a
@@ -57,7 +58,8 @@ class SimulatedBackend:
     :param restart_every: seconds without a control after which it restarts by itself, while
         it is watched
     :raises ValueError: if *port* or *restart_every* is out of range
-    :raises TypeError: if *port* is neither an integer nor None
+    :raises TypeError: if *port* is neither an integer nor None, or *restart_every* is not a
+        number
     """
 
     def __init__(
@@ -67,10 +69,8 @@ class SimulatedBackend:
         seed: int | None = None,
         restart_every: float | None = None,
     ) -> None:
-        if restart_every is not None and not 0 < restart_every <= threading.TIMEOUT_MAX:
-            raise ValueError(
-                f"restart_every must be seconds, more than 0, not {restart_every!r}"
-            )
+        if restart_every is not None:
+            _check_seconds("restart_every", restart_every)
         self._port = _check_port(port)
         self._random = random.Random(seed)  # noqa: S311 - a port is no secret
         self._restart_every = restart_every
@@ -91,6 +91,7 @@ class SimulatedBackend:
 
         self._subscriptions: dict[_Subscription, None] = {}
         self._thread: NotifyingThread | None = None
+        self._drain_waits = DrainWaits()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -113,6 +114,7 @@ class SimulatedBackend:
         :raises RuntimeError: inside a push
         """
         subscription = _Subscription(self, sink)
+        self._drain_waits.follow(sink)
 
         def register() -> None:
             self._subscriptions[subscription] = None
@@ -159,6 +161,7 @@ class SimulatedBackend:
             # Even if the subscription is not in the table: its interrupted registration
             # may still be waiting for its turn, and this job comes after it.
             self._thread.run(lambda: self._subscriptions.pop(subscription, None))
+            self._drain_waits.look_again()
             self._end_thread_if_idle()
 
     def _end_thread_if_idle(self) -> None:
@@ -278,6 +281,32 @@ class SimulatedBackend:
 
         self._in_turn(close)
 
+    async def wait_until_drained(
+        self,
+        timeout: float = 5.0,  # noqa: ASYNC109 - at the limit, the error names the streams
+    ) -> None:
+        """Return once the consumers of all open streams have handled their events.
+
+        A stream is drained when its consumer has received every event and waits for the
+        next one. A consumer that awaits something else is still busy with its event. There
+        is nothing to wait for in a stream that has never had an event, has failed or is
+        closed, nor in a sink that is not a stream of :func:`watch_teredo_port`.
+
+        The streams may belong to any event loops and threads.
+
+        :param timeout: seconds, more than 0
+        :raises TimeoutError: if a stream is not drained in time; the message says which
+            and why
+        :raises ValueError: if *timeout* is out of range
+        :raises TypeError: if *timeout* is not a number
+        :raises RuntimeError: outside of asyncio and trio
+        """
+        _check_seconds("timeout", timeout)
+        await self._drain_waits.wait(self._sinks, timeout)
+
+    def _sinks(self) -> list[Sink | None]:
+        return [subscription.sink for subscription in list(self._subscriptions)]
+
     def __enter__(self) -> Self:
         return self
 
@@ -348,6 +377,7 @@ class _Subscription:
             # it would keep the failure from the other subscriptions.
             with suppress(BaseException):
                 sink.fail(error)
+            self._client._drain_waits.look_again()
 
 
 def _failure(cause: BaseException) -> BackendError:
@@ -366,6 +396,15 @@ def _check_port(port: int | None) -> int | None:
     if not 1 <= number <= 65535:
         raise ValueError(f"port must be 1 to 65535 or None, not {port!r}")
     return number
+
+
+def _check_seconds(name: str, seconds: float) -> None:
+    try:
+        in_range = 0 < seconds <= threading.TIMEOUT_MAX
+    except TypeError:
+        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}") from None
+    if not in_range:
+        raise ValueError(f"{name} must be seconds, more than 0, not {seconds!r}")
 
 
 def _check_error(error: E, kind: type[TeredoError]) -> E:

@@ -167,7 +167,7 @@ async def test_events_are_handled_without_a_sleep(teredo, events):
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(follow)
         teredo.burst([5, None, 6])
-        await anyio.wait_all_tasks_blocked()
+        await teredo.wait_until_drained()
         assert ports == [5, None, 6]
         tasks.cancel_scope.cancel()
 """,

@@ -1,0 +1,87 @@
+"""Waiting until the consumers of a simulated client's streams have handled their events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from .._backend import Sink
+
+# The functions import what they need. A program that only asks for the port needs no event
+# loop, and would pay for importing anyio.
+
+
+class DrainWaits:
+    """The tasks of any event loops that wait until a client's streams are drained."""
+
+    def __init__(self) -> None:
+        self._wakes: list[Callable[[], object]] = []
+
+    def follow(self, sink: Sink) -> None:
+        """Look at the streams again each time that the consumer of *sink* waits."""
+        from .._mailbox import Mailbox
+
+        # A backend that subscribes again after a failure passes the same sink each time.
+        if isinstance(sink, Mailbox) and self.look_again not in sink.on_wait:
+            sink.on_wait = (*sink.on_wait, self.look_again)
+
+    def look_again(self) -> None:
+        """Have the waiting tasks look at the streams again. From any thread."""
+        # Copying takes the lock of the list, which adding takes as well. If a task is added
+        # after that, its own look sees the change that this call announces.
+        for wake in self._wakes.copy():
+            # The calling consumer must not fail because another task could not be woken.
+            # That task looks again at its limit.
+            with suppress(Exception):
+                wake()
+
+    async def wait(
+        self,
+        sinks: Callable[[], Iterable[Sink | None]],
+        timeout: float,  # noqa: ASYNC109 - at the limit, the error names the streams
+    ) -> None:
+        """Return once all of *sinks* that are streams are drained.
+
+        :raises TimeoutError: if that takes more than *timeout* seconds
+        """
+        from anyio import move_on_after
+        from anyio.lowlevel import checkpoint
+
+        from .._loop import current_loop
+        from .._parking import ParkingSpot
+
+        spot = ParkingSpot(current_loop())
+        await checkpoint()
+        self._wakes.append(spot.wake)
+        try:
+            with move_on_after(timeout):
+                while True:
+                    waiter = spot.prepare()
+                    if not _undrained(sinks()):
+                        return
+                    await waiter
+        finally:
+            self._wakes.remove(spot.wake)
+
+        if undrained := _undrained(sinks()):
+            raise TimeoutError(
+                f"not drained within {timeout:g} s: {'; '.join(undrained)}. Let a task "
+                "receive from each stream until it waits, or leave the stream's block."
+            )
+
+
+def _undrained(sinks: Iterable[Sink | None]) -> list[str]:
+    from .._mailbox import Mailbox
+
+    streams = [sink for sink in sinks if isinstance(sink, Mailbox)]
+    undrained = []
+    for number, stream in enumerate(streams, 1):
+        if not stream.drained:
+            held = stream.buffered
+            state = (
+                f"holds {held} event{'s' * (held > 1)}"
+                if held
+                else "holds no event, but its consumer does not wait for the next one"
+            )
+            undrained.append(f"stream {number} of {len(streams)} {state}")
+    return undrained
