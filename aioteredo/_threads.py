@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import anyio
 
 from ._loop import current_loop
 from ._new_thread import start_thread
+from ._outcome import Outcome
 from ._parking import ParkingSpot
 
 T = TypeVar("T")
@@ -35,12 +36,12 @@ async def run_sync(
     :raises BackendError: if the system refuses another thread; *func* is not called
     """
     spot = ParkingSpot(current_loop())
-    call = _Call(func)
+    outcome = Outcome[T]()
     context = copy_context()
     waiting = True
 
     def work() -> None:
-        context.run(call.run)
+        context.run(outcome.capture, func)
         if not waiting or not spot.wake():
             on_abandoned()
 
@@ -65,48 +66,22 @@ async def run_sync(
                     # registers can be taken back only when the call has returned.
                     cancelled = exc
                 waiter = spot.prepare()
-                if call.finished:
+                if outcome.finished:
                     break
         except BaseException:  # destroyed, interrupted, or without a thread
             waiting = False
             raise
 
     if cancelled is None:
-        return call.result()
+        return outcome.unwrap()
     try:
-        call.result()
+        outcome.unwrap()
     except BaseException as error:
         raise cancelled from error
     else:
         raise cancelled
     finally:
         del cancelled  # else this frame and the exception's traceback are a cycle
-
-
-class _Call(Generic[T]):
-    """A call, and then its result or its exception."""
-
-    __slots__ = ("_error", "_func", "_value", "finished")
-
-    def __init__(self, func: Callable[[], T]) -> None:
-        self._func = func
-        self._error: BaseException | None = None
-        self.finished = False
-
-    def run(self) -> None:
-        try:
-            self._value = self._func()
-        except BaseException as error:  # noqa: BLE001 - result() raises it
-            self._error = error
-        self.finished = True
-
-    def result(self) -> T:
-        if self._error is None:
-            return self._value
-        try:
-            raise self._error
-        finally:
-            self._error = None  # else the exception and its own traceback are a cycle
 
 
 class _Shield:

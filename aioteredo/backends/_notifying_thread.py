@@ -1,9 +1,4 @@
-"""A thread that does one job after the other, and waits with its caller for each.
-
-The simulated client runs everything that changes it on such a thread. The thread is a
-daemon: the interpreter joins all others *before* it runs ``atexit``, and the hooks that
-run there cancel the last subscription and so end this thread.
-"""
+"""The thread that runs everything that changes a simulated client, one job at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +9,13 @@ from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
 from .._new_thread import start_thread
+from .._outcome import Outcome
 
 T = TypeVar("T")
 
 
 class NotifyingThread:
-    """Runs one job at a time, and *idle* when *interval* seconds bring no control.
+    """A thread that runs jobs, and calls *idle* after *interval* seconds without a control.
 
     :param begin: called on the thread before anything else
     :param idle: must not raise
@@ -34,26 +30,30 @@ class NotifyingThread:
         begin: Callable[[], object],
         idle: Callable[[], object],
     ) -> None:
-        # SimpleQueue has no lock of Python's that an interpreter's exit could leave held
+        # queue.Queue would not do: it has locks in Python code, and a daemon thread that is
+        # frozen when the interpreter exits could hold one of them.
         self._jobs: Final[queue.SimpleQueue[_Job[Any] | None]] = queue.SimpleQueue()
         self._interval = interval
         self._begin = begin
         self._idle = idle
+
+        # A daemon, because the interpreter joins all other threads before its atexit hooks
+        # run, and one of the hooks cancels the last subscription, which ends this thread.
         self._thread = start_thread(self._work, name="aioteredo simulated", daemon=True)
 
     def run(self, job: Callable[[], T], *, control: bool = False) -> T:
-        """Return what *job* returns, raise what it raises, once its turn has come.
+        """Run *job* on the thread, and return its value or raise its exception.
 
-        An exception of a signal handler ends the wait; the thread does the job anyway.
+        An exception of a signal handler ends the wait, but the thread still runs the job.
 
-        :param control: whether *idle* is put off until *interval* seconds from now
+        :param control: True to delay the next *idle* to *interval* seconds from now
         """
         entry = _Job(job, control)
         self._jobs.put(entry)
         return entry.wait()
 
     def stop(self) -> None:
-        """Return when the jobs so far are done and the thread has ended.
+        """Finish the jobs that are waiting, then end the thread.
 
         Can be called again if an exception of a signal handler interrupted the call.
         """
@@ -64,8 +64,8 @@ class NotifyingThread:
         self._begin()
         due = self._due()
         while True:
-            # Looked at before each job: subscriptions that come and go without a pause
-            # would otherwise put off the idle call as long as they do.
+            # Check before each job. If the check came only when no job is waiting,
+            # subscriptions that come and go without a pause would delay the idle call.
             if due is not None and monotonic() >= due:
                 self._idle()
                 due = self._due()
@@ -80,36 +80,26 @@ class NotifyingThread:
             entry.run()
             if entry.control:
                 due = self._due()
-            del entry  # Else the job would be kept alive until the next one comes.
+            del entry  # this loop would keep the job alive until the next one comes
 
     def _due(self) -> float | None:
         return None if self._interval is None else monotonic() + self._interval
 
 
 class _Job(Generic[T]):
-    """A call, and its value or its exception."""
+    """A call that its caller waits for."""
 
     def __init__(self, function: Callable[[], T], control: bool) -> None:
         self.control = control
         self._function = function
-        self._value: T
-        self._error: BaseException | None = None
-        # A bare lock: concurrent.futures.Future would do, but imports logging.
+        self._outcome = Outcome[T]()
         self._pending = threading.Lock()
         self._pending.acquire()
 
     def run(self) -> None:
-        try:
-            self._value = self._function()
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            self._error = error
+        self._outcome.capture(self._function)
         self._pending.release()
 
     def wait(self) -> T:
         self._pending.acquire()
-        if self._error is None:
-            return self._value
-        try:
-            raise self._error
-        finally:
-            del self._error  # no cycle of the exception with its own traceback
+        return self._outcome.unwrap()
