@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ._errors import BackendError, BackendUnavailableError
+from ._fork import after_fork_in_child
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -259,6 +260,5 @@ def _choices() -> str:
     return ", ".join(repr(name) for name in names())
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    # The threads of these backends stayed in the parent, so a child makes its own.
-    os.register_at_fork(after_in_child=_by_name.clear)
+# The threads of these backends stayed in the parent, so a child makes its own.
+after_fork_in_child(_by_name.clear)

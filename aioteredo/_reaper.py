@@ -6,13 +6,13 @@ The thread is started when there is something to do, and ends when there is noth
 from __future__ import annotations
 
 import _thread
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Final
 
 from ._errors import BackendError
+from ._fork import after_fork_in_child
 from ._new_thread import start_thread
 
 
@@ -73,6 +73,5 @@ class Reaper:
 
 reaper: Final = Reaper()
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    # The thread stayed in the parent, and so did the registrations that it cancels.
-    os.register_at_fork(after_in_child=reaper.forget)
+# The thread stayed in the parent, and so did the registrations that it cancels.
+after_fork_in_child(reaper.forget)

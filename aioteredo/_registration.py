@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Hashable
 from contextlib import suppress
 from threading import Lock
@@ -12,6 +11,7 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 
 from ._backend import BackendLike, Sink, Subscription, resolve
+from ._fork import after_fork_in_child
 from ._loop import EventLoop
 from ._reaper import reaper
 from ._threads import run_sync
@@ -204,5 +204,4 @@ def _forget_after_fork() -> None:  # pragma: no cover - it runs in the child
     _by_loop.clear()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_forget_after_fork)
+after_fork_in_child(_forget_after_fork)

@@ -8,7 +8,6 @@ so that one task may enter and another leave, as async fixtures do.
 
 from __future__ import annotations
 
-import operator
 import sys
 import warnings
 from collections.abc import Coroutine
@@ -20,6 +19,7 @@ from anyio.abc import UnreliableObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
 from ._backend import BackendLike, check_backend, resolve
+from ._checks import check_integer
 from ._events import PortEvent
 from ._loop import current_loop
 from ._mailbox import Mailbox
@@ -61,16 +61,7 @@ def watch_teredo_port(
         exception is under way (else that exception gets a note)
     :raises RuntimeError: on entering a second time, or outside of asyncio and trio
     """
-    try:
-        max_buffer_size = operator.index(max_buffer_size)
-    except TypeError:
-        raise TypeError(
-            f"max_buffer_size must be an integer, not {max_buffer_size!r}"
-        ) from None
-    if not 1 <= max_buffer_size <= sys.maxsize:
-        raise ValueError(
-            f"max_buffer_size must be 1 to {sys.maxsize}, not {max_buffer_size}"
-        )
+    max_buffer_size = check_integer("max_buffer_size", max_buffer_size, 1, sys.maxsize)
     if backend is not None:
         check_backend(backend)
     return _Watch(initial, max_buffer_size, backend)

@@ -8,8 +8,6 @@ order. It does not imitate native misbehaviour, such as callbacks that overlap.
 from __future__ import annotations
 
 import errno
-import operator
-import os
 import random
 import threading
 import weakref
@@ -19,8 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
 
 from .._backend import Sink
+from .._checks import check_integer
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
+from .._fork import after_fork_in_child
 from ._draining import DrainWaits
 
 if TYPE_CHECKING:
@@ -389,13 +389,7 @@ def _failure(cause: BaseException) -> BackendError:
 def _check_port(port: int | None) -> int | None:
     if port is None:
         return None
-    try:
-        number = operator.index(port)
-    except TypeError:
-        raise TypeError(f"port must be an integer or None, not {port!r}") from None
-    if not 1 <= number <= 65535:
-        raise ValueError(f"port must be 1 to 65535 or None, not {port!r}")
-    return number
+    return check_integer("port", port, 1, 65535, or_none=True)
 
 
 def _check_seconds(name: str, seconds: float) -> None:
@@ -421,5 +415,4 @@ def _reset_after_fork() -> None:
         client._reset()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_reset_after_fork)
+after_fork_in_child(_reset_after_fork)
