@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from ._errors import BackendError, BackendUnavailableError
 from ._fork import after_fork_in_child
+from ._public import public
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -27,6 +28,7 @@ ENVIRONMENT_VARIABLE: Final = "AIOTEREDO_BACKEND"
 PLATFORM_DEFAULT: Final = "iphlpapi" if sys.platform == "win32" else None
 
 
+@public
 class Sink(Protocol):
     """Where a backend delivers notifications. Never blocks, never raises."""
 
@@ -41,6 +43,7 @@ class Sink(Protocol):
         """Say that nothing more will be delivered. From any thread, after any push."""
 
 
+@public
 class Subscription(Protocol):
     """A registration for notifications."""
 
@@ -55,6 +58,7 @@ class Subscription(Protocol):
         """
 
 
+@public
 class Backend(Protocol):
     """A source of Teredo port notifications. Its methods may block, in any thread."""
 
@@ -108,6 +112,7 @@ def _check_methods(backend: object) -> None:
             )
 
 
+@public
 def use_backend(backend: BackendLike) -> AbstractContextManager[None]:
     """Make *backend* the default of the whole process inside a ``with`` block.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError
 from anyio.lowlevel import checkpoint
@@ -18,6 +18,7 @@ from ._errors import BackendError
 from ._events import NotificationType, PortEvent
 from ._loop import EventLoop
 from ._parking import ParkingSpot
+from ._public import public
 
 # Ready events that a task receives in a row before other tasks get their turn (tokio's
 # number).
@@ -30,6 +31,7 @@ _new_tuple = tuple.__new__
 _Entry: TypeAlias = tuple[int, int | None, int, int]
 
 
+@public
 class BackendFailedError(BackendError, BrokenResourceError):
     """The backend failed after it had registered the watch; no more events will come.
 
@@ -131,8 +133,24 @@ class Mailbox:
 
     @property
     def buffered(self) -> int:
-        """How many events have not been received yet."""
+        """The number of events that have not been received yet."""
         return len(self._events)
+
+    @property
+    def missed(self) -> int:
+        """The number of events that were dropped since the last one was received."""
+        try:
+            oldest = self._events[0][0]
+        except IndexError:
+            return 0
+        return oldest - self._last_received - 1
+
+    @property
+    def state(self) -> Literal["open", "failed", "closed"]:
+        """Whether events can still come."""
+        if self.closed:
+            return "closed"
+        return "open" if self._error is None else "failed"
 
     @property
     def drained(self) -> bool:

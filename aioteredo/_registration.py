@@ -10,7 +10,7 @@ from typing import Final
 
 from anyio.lowlevel import checkpoint
 
-from ._backend import BackendLike, Sink, Subscription, resolve
+from ._backend import Backend, BackendLike, Sink, Subscription, resolve
 from ._fork import after_fork_in_child
 from ._loop import EventLoop
 from ._reaper import reaper
@@ -41,6 +41,7 @@ class Registration:
         self._loop = loop
         self._lock = Lock()  # held for the whole native call
         self._abandoned = False
+        self.backend: Backend | None = None  # known once the watch is opening
         self.left_behind = False  # cancelled because its event loop had been closed
 
     async def open(self, backend: BackendLike | None, sink: Sink, initial: bool) -> None:
@@ -56,7 +57,7 @@ class Registration:
 
         def subscribe() -> None:
             _cancel_left_behind()
-            resolved = resolve(backend)
+            self.backend = resolved = resolve(backend)
             subscription = resolved.subscribe(sink, initial=initial)
             if not callable(getattr(subscription, "cancel", None)):
                 raise TypeError(

@@ -23,10 +23,12 @@ from ._checks import check_integer
 from ._events import PortEvent
 from ._loop import current_loop
 from ._mailbox import Mailbox
+from ._public import public
 from ._registration import Registration
 from ._threads import run_sync
 
 
+@public
 def watch_teredo_port(
     *,
     initial: bool = False,
@@ -67,6 +69,7 @@ def watch_teredo_port(
     return _Watch(initial, max_buffer_size, backend)
 
 
+@public
 async def get_teredo_port(*, backend: BackendLike | None = None) -> int | None:
     """Ask once for the UDP service port of this machine's Teredo client.
 
@@ -89,6 +92,7 @@ def _refuse_to_copy(watch: object) -> NoReturn:
     )
 
 
+@public
 class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     """The events of one watch, in the system's order, for one task at a time.
 
@@ -101,6 +105,14 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     def __init__(self, mailbox: Mailbox, registration: Registration) -> None:
         self._mailbox = mailbox
         self._registration = registration
+
+    def __repr__(self) -> str:
+        mailbox = self._mailbox
+        return (
+            f"<aioteredo.{type(self).__name__} {mailbox.state}, "
+            f"backend={self._registration.backend!r}, "
+            f"buffered={mailbox.buffered}, missed={mailbox.missed}>"
+        )
 
     async def receive(self) -> PortEvent:
         """Receive the next event, waiting for it if need be.
@@ -152,9 +164,10 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
 
         left_behind = registration.left_behind and not self._mailbox.closed
         if registration.abandon() or left_behind:
+            unclosed = repr(self)
             self._mailbox.close()
             warnings.warn(
-                f"unclosed {self!r}: leave the block of watch_teredo_port() or call "
+                f"unclosed {unclosed}: leave the block of watch_teredo_port() or call "
                 "aclose()",
                 ResourceWarning,
                 stacklevel=1,

@@ -23,6 +23,7 @@ from .._errors import (
     BackendUnavailableError,
 )
 from .._events import NotificationType
+from .._public import public
 from ._iphlpapi_library import CALLBACK, load, refuse_subinterpreter
 
 # The pages do not say when the initial callback comes, nor on which thread. It may come
@@ -54,6 +55,7 @@ _callback: Final = CALLBACK(_on_port_change)
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_callback))
 
 
+@public
 class IphlpapiBackend:
     """The Teredo client of Windows, Vista and later.
 

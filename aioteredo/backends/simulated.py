@@ -21,6 +21,7 @@ from .._checks import check_integer
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
 from .._fork import after_fork_in_child
+from .._public import public
 from ._draining import DrainWaits
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def restarting_client() -> SimulatedBackend:
     return client
 
 
+@public
 class SimulatedBackend:
     """A Teredo client that does what it is told. All methods are thread-safe.
 

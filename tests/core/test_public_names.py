@@ -1,0 +1,54 @@
+"""The package shows its public names, and nothing else."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import aioteredo
+from aioteredo import BackendError, SimulatedBackend, watch_teredo_port
+
+DEFINITIONS = [
+    name
+    for name in aioteredo.__all__
+    if hasattr(getattr(aioteredo, name), "__qualname__") and name != "BackendLike"
+]
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_public_definition_says_that_it_belongs_to_the_package(name: str) -> None:
+    """A traceback and a repr show the name that users import."""
+    definition = getattr(aioteredo, name)
+    assert f"{definition.__module__}.{definition.__qualname__}" == f"aioteredo.{name}"
+
+
+def test_dir_lists_the_public_names_only() -> None:
+    """``dir()`` shows no private module."""
+    assert dir(aioteredo) == sorted(aioteredo.__all__)
+
+
+def test_pickle_names_no_private_module() -> None:
+    """A pickle can be loaded even after a definition has moved to another module."""
+    pickled = pickle.dumps(BackendError("GetTeredoPort", 87))
+    assert b"aioteredo._errors" not in pickled
+
+
+def test_name_that_does_not_exist_raises_attribute_error() -> None:
+    """The error is the one of an ordinary module."""
+    with pytest.raises(AttributeError, match="module 'aioteredo' has no attribute 'ports'"):
+        aioteredo.ports  # type: ignore[attr-defined]  # noqa: B018 - the access raises
+
+
+@pytest.mark.every_loop
+async def test_repr_of_a_stream_shows_its_state(client: SimulatedBackend) -> None:
+    """It shows the backend, the state, and how many events are held and were dropped."""
+    async with watch_teredo_port(max_buffer_size=2, backend=client) as events:
+        assert repr(events) == (
+            f"<aioteredo.PortEventStream open, backend={client!r}, buffered=0, missed=0>"
+        )
+        client.burst([1, 2, 3])
+        assert ">, buffered=2, missed=1>" in repr(events)
+        client.fail(BackendError("GetTeredoPort", 31))
+        assert "<aioteredo.PortEventStream failed," in repr(events)
+    assert "<aioteredo.PortEventStream closed," in repr(events)
