@@ -23,6 +23,7 @@ import os
 import queue
 import resource
 import select
+import selectors
 import socket
 import struct
 import subprocess
@@ -38,11 +39,13 @@ from aioteredo import (
     MiredoBackend,
     NotificationType,
 )
-from aioteredo.backends import _miredo_subscription, _netlink, miredo
+from aioteredo.backends import (
+    _miredo_subscription,
+    _netlink,
+    _tunnels,
+    miredo,
+)
 from aioteredo.backends._inet_diag import (
-    NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    NLMSG_ERROR,
     SOCK_DIAG_BY_FAMILY,
     CloseListener,
     SocketTable,
@@ -51,9 +54,12 @@ from aioteredo.backends._inet_diag import (
 )
 from aioteredo.backends._netlink import (
     NETLINK_ROUTE,
-    RTNLGRP_LINK,
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
     Listener,
 )
+from aioteredo.backends._tunnels import RTNLGRP_LINK
 
 from . import miredo_lab
 from .miredo_lab import NAT_PORT, Lab
@@ -310,9 +316,9 @@ def test_short_socket_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("kind", "link_type", "announced"),
     [
-        (_netlink.RTM_NEWLINK, _netlink.ARPHRD_NONE, True),
-        (_netlink.RTM_NEWLINK, 1, False),
-        (17, _netlink.ARPHRD_NONE, False),
+        (_tunnels.RTM_NEWLINK, _tunnels.ARPHRD_NONE, True),
+        (_tunnels.RTM_NEWLINK, 1, False),
+        (17, _tunnels.ARPHRD_NONE, False),
     ],
 )
 def test_only_a_new_link_of_no_type_announces_a_tunnel(
@@ -321,7 +327,7 @@ def test_only_a_new_link_of_no_type_announces_a_tunnel(
     """Ethernet is no tunnel, and one that is deleted announces none."""
     payload = struct.pack("=BxHiII", 0, link_type, 5, 0, 0)
     (parsed,) = _netlink.parse(message(kind, payload))
-    assert _netlink.announces_tunnel(parsed) is announced
+    assert _tunnels.announces_tunnel(parsed) is announced
 
 
 # the dump
@@ -695,6 +701,69 @@ def test_late_bind_is_noticed_with_the_address(
         assert sink.take() == (port_of(sock), PARAMETER)
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minute between two looks is short."""
+    monkeypatch.setattr(_miredo_subscription, "RETRY_LATER", 0.001)
+
+
+def test_late_bind_is_noticed_without_an_event(
+    backend: MiredoBackend, no_retry: None, soon: None
+) -> None:
+    """A bind long after the tunnel was announced is found, though nothing announces it."""
+    with watching(backend) as (sink, _), tunnel(), bound() as sock:
+        assert sink.take() == (port_of(sock), PARAMETER)
+
+
+def test_late_bind_in_a_tunnel_that_was_there_is_noticed(
+    backend: MiredoBackend, no_retry: None, soon: None
+) -> None:
+    """A bind is found, though the tunnel was announced long before the watch began."""
+    with tunnel(), watching(backend) as (sink, _), bound() as sock:
+        assert sink.take() == (port_of(sock), PARAMETER)
+
+
+def test_port_that_goes_and_comes_while_the_tunnel_stays_is_noticed(
+    backend: MiredoBackend, no_retry: None, soon: None
+) -> None:
+    """A client that binds another socket without another tunnel is followed."""
+    sock = bound()
+    with tunnel(), watching(backend) as (sink, _):
+        sock.close()
+        assert sink.take() == (None, PARAMETER)
+        with bound() as second:
+            assert sink.take() == (port_of(second), PARAMETER)
+
+
+@pytest.mark.parametrize(
+    ("with_tunnel", "with_port", "expected"),
+    [(False, False, None), (False, True, None), (True, False, 60.0), (True, True, None)],
+)
+def test_only_a_tunnel_without_a_port_is_looked_at_each_minute(
+    backend: MiredoBackend,
+    no_retry: None,
+    monkeypatch: pytest.MonkeyPatch,
+    with_tunnel: bool,
+    with_port: bool,
+    expected: float | None,
+) -> None:
+    """In the other states the watch sleeps until there is an event."""
+    timeouts = queue.SimpleQueue[float | None]()
+    select = selectors.DefaultSelector.select
+
+    def recorded(selector: Any, timeout: float | None = None) -> Any:
+        timeouts.put(timeout)
+        return select(selector, timeout)
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", recorded)
+    with (
+        tunnel() if with_tunnel else contextlib.nullcontext(),
+        bound() if with_port else contextlib.nullcontext(),
+        watching(backend),
+    ):
+        assert timeouts.get(timeout=limit()) == expected
+
+
 def test_close_is_noticed_without_a_tunnel(backend: MiredoBackend, no_retry: None) -> None:
     """The end of the socket alone is enough."""
     sock = bound()
@@ -899,9 +968,10 @@ def test_cancel_waits_for_a_push(backend: MiredoBackend) -> None:
         (0, "socket(AF_NETLINK)"),
         (1, "socket(AF_NETLINK)"),
         (2, "socket(AF_NETLINK)"),
-        (3, "socketpair"),
+        (3, "socket(AF_NETLINK)"),
         (4, "socketpair"),
-        (5, "epoll_create1"),
+        (5, "socketpair"),
+        (6, "epoll_create1"),
     ],
 )
 def test_failure_on_start_leaves_nothing_open(

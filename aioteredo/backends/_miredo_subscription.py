@@ -14,6 +14,8 @@ RTM_DELLINK               after the close             26 / 44 / 52
 Nothing announces the bind, and without privilege nothing can. After RTM_NEWLINK the
 dump is therefore repeated, 1, 1, 1, 2, 4 … ms apart, for at most 2 s and only while
 there is no port; RTM_NEWADDR is the backstop where the bind takes longer than that.
+A bind that no event follows is found within a minute: while there is a tunnel and no
+port, the dump is repeated each minute. In all other states only events make us look.
 From bind to ``async for`` it then takes 2.9 / 15 / 22 ms at most, from close 1.4 / 9 /
 39 (100 restarts; ``python -m tests.miredo_lab 100``).
 
@@ -43,17 +45,12 @@ from .._errors import BackendError
 from .._events import NotificationType
 from .._new_thread import start_thread
 from ._inet_diag import CloseListener, SocketTable, UdpSocket
-from ._netlink import (
-    NETLINK_ROUTE,
-    RTNLGRP_IPV6_IFADDR,
-    RTNLGRP_LINK,
-    Listener,
-    announces_tunnel,
-    naming,
-)
+from ._netlink import NETLINK_ROUTE, Listener, naming
+from ._tunnels import RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK, LinkTable, announces_tunnel
 
 RETRY_FIRST: Final = 0.00025  # seconds; epoll rounds up to whole milliseconds
 RETRY_FOR: Final = 2.0
+RETRY_LATER: Final = 60.0
 BATCH: Final = 64  # datagrams, then it is looked even if there are more
 
 _CANCELLED: Final = object()
@@ -93,6 +90,7 @@ class Subscription:
     def _open(self) -> None:
         keep = self._keep
         self._table = keep(SocketTable())
+        self._link_table = keep(LinkTable())
         self._links = keep(Listener(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR))
         self._closes = keep(CloseListener())
         with naming("socketpair"):
@@ -172,15 +170,24 @@ class Subscription:
 
     def _watch(self) -> None:
         while True:
-            timeout = None
-            if self._found is None and monotonic() < self._retry_until:
-                timeout, self._retry = self._retry, self._retry * 2
-            ready = self._selector.select(timeout)
+            ready = self._selector.select(self._next_retry())
             if any(key.data is _CANCELLED for key, _ in ready):
                 return
             if self._drain():
                 self._await_bind()
             self._look()
+
+    def _next_retry(self) -> float | None:
+        """Return the seconds until the next look without an event; None: no such look."""
+        if self._found is not None:
+            return None
+        if monotonic() < self._retry_until:
+            seconds = self._retry
+            self._retry *= 2
+            return seconds
+        # Without this look, a port that is bound late, or bound again while the tunnel
+        # stays, would be missed until the next event, which may never come.
+        return RETRY_LATER if self._link_table.has_tunnel() else None
 
     def _drain(self) -> bool:
         """Take the events.

@@ -30,14 +30,11 @@ MSG_TRUNC: Final = 0x20
 # linux/netlink.h
 NETLINK_ROUTE: Final = 0
 NETLINK_SOCK_DIAG: Final = 4
-
-# linux/rtnetlink.h
-RTNLGRP_LINK: Final = 1
-RTNLGRP_IPV6_IFADDR: Final = 9
-RTM_NEWLINK: Final = 16
-
-# linux/if_arp.h
-ARPHRD_NONE: Final = 0xFFFE
+NLM_F_REQUEST: Final = 0x1
+NLM_F_DUMP_INTR: Final = 0x10
+NLM_F_DUMP: Final = 0x300
+NLMSG_ERROR: Final = 0x2
+NLMSG_DONE: Final = 0x3
 
 # asm-generic/socket.h
 SO_ATTACH_FILTER: Final = 26
@@ -48,10 +45,12 @@ BPF_JMP_JEQ_K: Final = 0x15
 BPF_RET_K: Final = 0x06
 
 NLMSGHDR: Final = struct.Struct("=IHHII")  # length, type, flags, seq, pid
-_IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, change
+_ERROR: Final = struct.Struct("=i")  # of nlmsgerr, and of a dump's NLMSG_DONE
 
 # The most that the kernel puts into a datagram (netlink_dump in af_netlink.c)
 _BUFFER_SIZE: Final = 1 << 15
+
+_MAX_DUMPS: Final = 8
 
 _REFUSED: Final = (
     errno.EPERM,
@@ -94,18 +93,12 @@ def parse(data: bytes) -> list[Message]:
     return messages
 
 
-def announces_tunnel(message: Message) -> bool:
-    """Whether *message* says that a link without a link layer is there, as TUN is."""
-    if message.type != RTM_NEWLINK:
-        return False
-    return bool(unpack(_IFINFOMSG, message.payload)[1] == ARPHRD_NONE)
-
-
 class Netlink:
     """A netlink socket, in the network namespace of the thread that made it."""
 
     def __init__(self, protocol: int, groups: int = 0) -> None:
         self.socket = _open(protocol, groups)
+        self._seq = 0
         self._buffer = memoryview(bytearray(_BUFFER_SIZE))
 
     def close(self) -> None:
@@ -122,6 +115,39 @@ class Netlink:
         if length > len(self._buffer):
             raise BackendError("recv(AF_NETLINK)", errno.EMSGSIZE, "errno")
         return parse(bytes(self._buffer[:length]))
+
+    def dump(self, request: str, kind: int, payload: bytes) -> list[Message]:
+        """Ask the kernel for a whole table, and return its messages.
+
+        :param request: the name of *kind*, for an error's text
+        :raises BackendError: if the kernel refuses, or the table changes at each attempt
+        """
+        for _ in range(_MAX_DUMPS):
+            messages, consistent = self._dump(request, kind, payload)
+            if consistent:
+                return messages
+        raise BackendError(request, errno.EINTR, "errno")
+
+    def _dump(self, request: str, kind: int, payload: bytes) -> tuple[list[Message], bool]:
+        self._seq += 1
+        length = NLMSGHDR.size + len(payload)
+        header = NLMSGHDR.pack(length, kind, NLM_F_REQUEST | NLM_F_DUMP, self._seq, 0)
+        with naming("sendmsg(AF_NETLINK)"):
+            self.socket.sendall(header + payload)
+
+        messages, consistent = [], True
+        while True:
+            for message in self.receive_datagram():
+                if message.seq != self._seq:  # of a dump that an error cut short
+                    continue
+                if message.flags & NLM_F_DUMP_INTR:
+                    consistent = False
+                if message.type not in (NLMSG_DONE, NLMSG_ERROR):
+                    messages.append(message)
+                elif code := -unpack(_ERROR, message.payload)[0]:
+                    raise BackendError(request, code, "errno")
+                else:
+                    return messages, consistent
 
 
 class Listener(Netlink):
