@@ -40,11 +40,14 @@ from aioteredo import (
     NotificationType,
 )
 from aioteredo.backends import (
+    _cgroup,
     _miredo_subscription,
     _netlink,
     _tunnels,
+    _user_namespace,
     miredo,
 )
+from aioteredo.backends._cgroup import Cgroup
 from aioteredo.backends._inet_diag import (
     SOCK_DIAG_BY_FAMILY,
     CloseListener,
@@ -65,7 +68,7 @@ from . import miredo_lab
 from .miredo_lab import NAT_PORT, Lab
 from .requirements import require
 from .seccomp import call, on_a_thread, refuse
-from .waiting import join, limit, start_thread
+from .waiting import join, kill_at_the_limit, limit, start_thread
 
 INITIAL, PARAMETER = NotificationType.INITIAL, NotificationType.PARAMETER
 UID = 12345  # nobody's but ours
@@ -526,6 +529,154 @@ def test_socket_that_one_dump_stepped_over_is_still_there(
         assert backend._find(table, known) == known
 
 
+# in a user namespace
+
+
+IN_USER_NAMESPACE = """
+import ctypes, queue, sys
+from aioteredo import BackendUnavailableError, MiredoBackend
+
+class Sink(queue.SimpleQueue):
+    def push(self, port, notification_type):
+        self.put(port)
+    fail = queue.SimpleQueue.put
+
+backend = MiredoBackend(uid=int(sys.argv[1]))
+clone_newuser = 0x10000000
+assert ctypes.CDLL(None).unshare(clone_newuser) == 0
+print("unshared", flush=True)
+input()
+try:
+    if sys.argv[2] == "port":
+        print(backend.get_port())
+    else:
+        sink = Sink()
+        subscription = backend.subscribe(sink, initial=True)
+        print(sink.get(), flush=True)
+        error = sink.get()
+        print(error.symbol, error.__cause__)
+        subscription.cancel()
+except BackendUnavailableError as error:
+    print(error)
+"""
+
+SHIFTED = "0 1000 1\n1 100000 65536\n"  # as a rootless container has it
+
+
+@contextlib.contextmanager
+def in_user_namespace(uid_map: str, uid: int, what: str) -> Iterator[Iterator[str]]:
+    """Run the backend where *uid_map* says which users there are; yield its lines."""
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_USER_NAMESPACE, str(uid), what],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        timer = kill_at_the_limit(process)
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "unshared\n"
+            Path(f"/proc/{process.pid}/uid_map").write_text(uid_map)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            yield (line.rstrip("\n") for line in process.stdout)
+        finally:
+            timer.cancel()
+            process.kill()
+
+
+def port_in_user_namespace(uid_map: str, uid: int = UID) -> str:
+    with in_user_namespace(uid_map, uid, "port") as lines:
+        return next(lines)
+
+
+def test_user_that_is_not_mapped_is_unavailable(netns: None) -> None:
+    """Where Miredo's user is not mapped, the backend says so even if Miredo is stopped."""
+    answer = port_in_user_namespace("0 0 1\n")
+    assert f"user {UID} is not mapped in this user namespace: run aioteredo" in answer
+
+
+def test_user_that_is_another_one_inside_is_unavailable(netns: None) -> None:
+    """Where the number stands for another user, a socket may be Miredo's all the same."""
+    with bound():
+        answer = port_in_user_namespace(SHIFTED)
+    assert f"no UDP socket of user {UID} is visible, and one of a user" in answer
+    assert "--miredo-cgroup or MiredoBackend(cgroup=...)" in answer
+
+
+def test_number_of_all_unmapped_users_is_unavailable(netns: None) -> None:
+    """No socket is taken for Miredo's because it is reported as nobody's."""
+    with bound():
+        answer = port_in_user_namespace(SHIFTED, 65534)
+    assert "user 65534 is not mapped" in answer
+
+
+def test_user_that_is_mapped_is_found_in_a_user_namespace(netns: None) -> None:
+    """A mapped user's socket is found beside one of a user that is not mapped."""
+    with bound() as sock, bound(uid=UID + 1):
+        assert port_in_user_namespace(f"{UID} {UID} 1\n") == str(port_of(sock))
+
+
+def test_socket_of_another_mapped_user_is_no_port(netns: None) -> None:
+    """A socket whose user is known, and is another one, leaves no doubt."""
+    with bound(uid=UID + 1):
+        assert port_in_user_namespace(f"{UID} {UID} 2\n") == "None"
+
+
+def test_map_of_all_users_hides_none(netns: None) -> None:
+    """In a user namespace with every user, nobody is just another user."""
+    with bound(uid=65534):
+        assert port_in_user_namespace("0 0 4294967295\n") == "None"
+
+
+def test_socket_of_an_unmapped_user_ends_a_watch(netns: None) -> None:
+    """A socket that may be Miredo's, and comes later, is no silent 'no port'."""
+    with in_user_namespace(SHIFTED, UID, "watch") as lines:
+        assert next(lines) == "None"
+        with tunnel(), bound():
+            assert next(lines).startswith(f"EACCES no UDP socket of user {UID} is visible")
+
+
+def test_kernel_without_user_namespaces_hides_no_user(
+    backend: MiredoBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a map every user is what the number says."""
+    monkeypatch.setattr(_user_namespace, "UID_MAP", str(tmp_path / "absent"))
+    with bound(uid=65534):
+        assert backend.get_port() is None
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "reason"),
+    [("0 1000 1\n", f"user {UID} is not mapped"), (SHIFTED, "may be Miredo's")],
+)
+def test_map_is_read_when_the_port_is_asked_for(
+    backend: MiredoBackend,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uid_map: str,
+    reason: str,
+) -> None:
+    """A map that is written after the backend was made counts."""
+    path = tmp_path / "uid_map"
+    path.write_text(uid_map)
+    monkeypatch.setattr(_user_namespace, "UID_MAP", str(path))
+    with bound(uid=65534), pytest.raises(BackendUnavailableError, match=reason):
+        backend.get_port()
+
+
+def test_overflow_uid_that_cannot_be_read_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /proc shows processes only, the kernel's own default counts."""
+    uid_map = tmp_path / "uid_map"
+    uid_map.write_text("0 1000 1\n")
+    monkeypatch.setattr(_user_namespace, "UID_MAP", str(uid_map))
+    monkeypatch.setattr(_user_namespace, "OVERFLOW_UID", str(tmp_path / "absent"))
+    assert _user_namespace.MappedUsers().unknown == 65534
+
+
 # by cgroup
 
 
@@ -577,6 +728,128 @@ def test_cgroup_that_cannot_be_read_is_an_error(
     link.symlink_to(link)
     with pytest.raises(BackendError, match=r"^stat: .*ELOOP"):
         backend.get_port()
+
+
+IN_CGROUP_NAMESPACE = """
+import ctypes, os, subprocess, sys
+from aioteredo import BackendUnavailableError, MiredoBackend
+
+cgroup, root, unit = sys.argv[1:]
+with open(f"{cgroup}/cgroup.procs", "w") as file:
+    file.write(str(os.getpid()))
+clone_newns, clone_newcgroup = 0x20000, 0x2000000
+assert ctypes.CDLL(None).unshare(clone_newns | clone_newcgroup) == 0
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+subprocess.run(["mount", "-t", "cgroup2", "cgroup2", root], check=True)
+try:
+    print(MiredoBackend(cgroup=f"{root}/{unit}").get_port())
+except BackendUnavailableError as error:
+    print(error)
+"""
+
+BOUND_IN_CGROUP = """
+import os, socket, sys
+with open(f"{sys.argv[1]}/cgroup.procs", "w") as file:
+    file.write(str(os.getpid()))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("", 0))
+    print(sock.getsockname()[1], flush=True)
+    input()
+"""
+
+
+class Cgroups:
+    """A cgroup that a container sees, and one beside it, in a network namespace."""
+
+    def __init__(self, parent: Path, stack: contextlib.ExitStack, root: Path) -> None:
+        self._stack = stack
+        self._root = root
+        base = parent / f"aioteredo-{os.getpid()}"
+        self.outside, self.inside = base / "miredo.service", base / "container"
+        for path in (base, self.outside, self.inside):
+            path.mkdir()
+            stack.callback(path.rmdir)
+
+    def bind(self, cgroup: Path) -> str:
+        """Bind a socket in *cgroup* until the end of the test."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", BOUND_IN_CGROUP, str(cgroup)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._stack.callback(process.communicate, "\n", limit())
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    def ask(self, unit: str) -> str:
+        """Ask for the port of *unit* in the container."""
+        command = [sys.executable, "-c", IN_CGROUP_NAMESPACE]
+        return subprocess.run(
+            [*command, str(self.inside), str(self._root), unit],
+            capture_output=True,
+            text=True,
+            timeout=limit(),
+            check=True,
+        ).stdout.strip()
+
+
+@pytest.fixture
+def cgroups(netns: None, cgroup: Path, tmp_path: Path) -> Iterator[Cgroups]:
+    with contextlib.ExitStack() as stack:
+        yield Cgroups(cgroup, stack, tmp_path)
+
+
+def test_cgroup_that_a_container_cannot_see_is_unavailable(cgroups: Cgroups) -> None:
+    """An absent directory is not taken for a stopped unit if the unit may run outside."""
+    cgroups.bind(cgroups.outside)
+    answer = cgroups.ask("miredo.service")
+    assert "miredo.service is absent, and" in answer
+    assert "run aioteredo outside of the container" in answer
+
+
+def test_cgroup_absent_in_a_container_with_no_other_socket_is_no_port(
+    cgroups: Cgroups,
+) -> None:
+    """A container that sees the cgroups of all sockets knows that its unit is stopped."""
+    cgroups.bind(cgroups.inside)
+    assert cgroups.ask("miredo.service") == "None"
+
+
+def test_cgroup_in_a_container_is_found(cgroups: Cgroups) -> None:
+    """A unit of the container is found there, beside sockets of the outside."""
+    unit = cgroups.inside / "miredo.service"
+    unit.mkdir()
+    try:
+        cgroups.bind(cgroups.outside)
+        with contextlib.ExitStack() as cgroups._stack:
+            port = cgroups.bind(unit)
+            assert cgroups.ask("miredo.service") == port
+    finally:
+        unit.rmdir()
+
+
+def test_part_of_the_cgroup_tree_shows_the_units_in_it(
+    cgroup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An absent unit is in doubt only if a socket's cgroup is not in the part."""
+    monkeypatch.setattr(_cgroup, "ROOT_ID", 0)  # No tree is the whole one.
+    slice_ = cgroup / f"aioteredo-{os.getpid()}.slice"
+    slice_.mkdir()
+    try:
+        unit = Cgroup(slice_ / "miredo.service")
+    finally:
+        slice_.rmdir()
+    here = EXPECTED._replace(cgroup=cgroup.stat().st_ino)
+    assert unit.select([here]) == []
+    with pytest.raises(BackendUnavailableError, match="only a part of the cgroup tree"):
+        unit.select([here, EXPECTED._replace(cgroup=2**63)])
+
+
+def test_kernel_without_cgroups_of_sockets_is_unavailable(cgroup: Path) -> None:
+    """A kernel that reports no cgroup leaves nothing to choose by."""
+    with pytest.raises(BackendUnavailableError, match=r"Linux 5\.8.*--miredo-uid"):
+        Cgroup(cgroup).select([EXPECTED._replace(cgroup=None)])
 
 
 # a watch
@@ -965,7 +1238,7 @@ def test_cancel_waits_for_a_push(backend: MiredoBackend) -> None:
 @pytest.mark.parametrize(
     ("free", "function"),
     [
-        (0, "socket(AF_NETLINK)"),
+        (0, "open(/proc/self/uid_map)"),
         (1, "socket(AF_NETLINK)"),
         (2, "socket(AF_NETLINK)"),
         (3, "socket(AF_NETLINK)"),

@@ -20,6 +20,7 @@ from ._netlink import (
     align,
     unpack,
 )
+from ._user_namespace import MappedUsers
 
 # linux/sock_diag.h
 SOCK_DIAG_BY_FAMILY: Final = 20
@@ -69,6 +70,8 @@ class SocketTable(Netlink):
     """The UDP sockets of the network namespace."""
 
     def __init__(self) -> None:
+        # The kernel translates uids for the user namespace that the socket is made in.
+        self.users = MappedUsers()
         super().__init__(NETLINK_SOCK_DIAG)
 
     def unconnected(self) -> list[UdpSocket]:

@@ -41,7 +41,7 @@ from time import monotonic
 from typing import Final, Protocol, TypeAlias, TypeVar
 
 from .._backend import Sink
-from .._errors import BackendError
+from .._errors import BackendError, BackendUnavailableError
 from .._events import NotificationType
 from .._new_thread import start_thread
 from ._inet_diag import CloseListener, SocketTable, UdpSocket
@@ -162,7 +162,9 @@ class Subscription:
             if isinstance(error, BackendError):
                 failure = error
             else:
-                failure = BackendError("MiredoBackend", errno.EIO, "errno")
+                unavailable = isinstance(error, BackendUnavailableError)
+                code = errno.EACCES if unavailable else errno.EIO
+                failure = BackendError("MiredoBackend", code, "errno")
                 failure.__cause__ = error
             self._sink.fail(failure)
         finally:

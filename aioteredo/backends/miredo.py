@@ -11,7 +11,6 @@ a firewall that is a change as well.
 
 from __future__ import annotations
 
-import errno
 import operator
 import os
 import sys
@@ -19,10 +18,10 @@ from contextlib import closing
 from typing import Final
 
 from .._backend import Sink
-from .._errors import BackendError, BackendUnavailableError
+from .._errors import BackendUnavailableError
+from ._cgroup import Cgroup
 from ._inet_diag import SocketTable, UdpSocket
 from ._miredo_subscription import Subscription
-from ._netlink import naming
 
 USER: Final = "miredo"
 
@@ -31,7 +30,8 @@ class MiredoBackend:
     """Miredo, client or relay, in the network namespace of whoever asks.
 
     The port is the local one, from the moment it is bound. Behind a NAT the one that
-    others see is another.
+    others see is another. A Miredo in another network namespace cannot be detected: the
+    backend then reports no port.
 
     :param uid: the user that Miredo's worker runs as (its option ``-u``); the default
         is the user ``miredo``, or any user if *cgroup* is given
@@ -45,34 +45,29 @@ class MiredoBackend:
     """
 
     _uid: int | None
-    _cgroup: str | None
+    _cgroup: Cgroup | None
 
     def __init__(
         self, uid: int | None = None, cgroup: str | os.PathLike[str] | None = None
     ) -> None:
-        if sys.platform != "linux":
-            raise BackendUnavailableError(
-                f"the miredo backend needs Linux, and this is {sys.platform}; use "
-                "another backend"
-            )
+        _check_platform()
         self._uid = None if uid is None else _check_uid(uid)
-        self._cgroup = None if cgroup is None else _check_cgroup(cgroup)
+        self._cgroup = None if cgroup is None else Cgroup(cgroup)
         if uid is None and cgroup is None:
-            import pwd  # nor is there one on Windows
-
             try:
-                self._uid = pwd.getpwnam(USER).pw_uid
-            except KeyError:
+                self._uid = find_uid(USER)
+            except ValueError as error:
                 raise BackendUnavailableError(
-                    f"there is no user {USER!r}: install miredo, or pass the user that "
-                    "it runs as: MiredoBackend(uid=...)"
+                    f"{error}: install miredo, or give the user that it runs as by "
+                    "--miredo-uid or MiredoBackend(uid=...)"
                 ) from None
 
     def get_port(self) -> int | None:
         """Look once.
 
         :return: the port, or None: Miredo does not run
-        :raises BackendUnavailableError: if netlink or inet_diag is refused
+        :raises BackendUnavailableError: if netlink or inet_diag is refused, or a user
+            or cgroup namespace may hide Miredo's socket
         :raises BackendError: if the dump fails otherwise
         """
         with closing(SocketTable()) as table:
@@ -82,35 +77,71 @@ class MiredoBackend:
     def subscribe(self, sink: Sink, *, initial: bool) -> Subscription:
         """Listen to the kernel from now on.
 
-        :raises BackendUnavailableError: if netlink or inet_diag is refused
+        :raises BackendUnavailableError: if netlink or inet_diag is refused, or a user
+            or cgroup namespace may hide Miredo's socket
         :raises BackendError: if a system call fails otherwise
         """
         return Subscription(self._find, sink, initial)
 
     def _find(self, table: SocketTable, known: UdpSocket | None) -> UdpSocket | None:
-        cgroup = None
-        if self._cgroup is not None:
-            try:
-                with naming("stat"):
-                    cgroup = os.stat(self._cgroup).st_ino
-            except BackendError as error:
-                if error.code != errno.ENOENT:
-                    raise
-                return None  # the unit is stopped; started, it gets a new directory
+        uid = self._uid
+        if uid is not None and not table.users.can_see(uid):
+            raise _hidden(f"user {uid} is not mapped in this user namespace")
+
         # A dump of several datagrams can step over a socket, if another one in the same
         # slot of the kernel's table goes meanwhile. Nothing would tell us of that, so
         # what is not there must be missing twice.
         for _ in range(1 if known is None else 2):
-            candidates = [
-                sock
-                for sock in table.unconnected()
-                if self._uid in (None, sock.uid) and cgroup in (None, sock.cgroup)
-            ]
+            sockets = table.unconnected()
+            if uid is not None:
+                sockets = [s for s in sockets if s.uid in (uid, table.users.unknown)]
+            if self._cgroup is not None:
+                sockets = self._cgroup.select(sockets)
+            candidates = [sock for sock in sockets if uid in (None, sock.uid)]
             for sock in candidates:
                 if known is not None and sock.cookie == known.cookie:
                     return sock
+
+        # "No port" would be a guess here, and a firewall would close while Miredo runs.
+        if sockets and not candidates:
+            raise _hidden(
+                f"no UDP socket of user {uid} is visible, and one of a user that is not "
+                "mapped in this user namespace may be Miredo's"
+            )
         # the newest, as far as inode numbers tell: each CPU has a batch of its own
         return max(candidates, key=lambda sock: sock.inode, default=None)
+
+
+def find_uid(user: str) -> int:
+    """Return the number of *user*, a name or a number.
+
+    :raises BackendUnavailableError: if this isn't Linux
+    :raises ValueError: if there is no such user
+    """
+    _check_platform()
+    if user.isdecimal():
+        return _check_uid(int(user))
+    import pwd  # Windows has no such module.
+
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ValueError(f"there is no user {user!r}") from None
+
+
+def _check_platform() -> None:
+    if sys.platform != "linux":
+        raise BackendUnavailableError(
+            f"the miredo backend needs Linux, and this is {sys.platform}; use "
+            "another backend"
+        )
+
+
+def _hidden(reason: str) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"{reason}: run aioteredo outside of the container, map the user in it, or choose "
+        "Miredo by its cgroup, with --miredo-cgroup or MiredoBackend(cgroup=...)"
+    )
 
 
 def _check_uid(uid: int) -> int:
@@ -121,23 +152,3 @@ def _check_uid(uid: int) -> int:
     if not 0 <= number < 2**32 - 1:
         raise ValueError(f"uid must be 0 to {2**32 - 2}, not {uid!r}")
     return number
-
-
-def _check_cgroup(cgroup: str | os.PathLike[str]) -> str:
-    # Strings and not pathlib: its import takes milliseconds, which a program that asks
-    # for the port once would notice.
-    try:
-        path = os.fspath(cgroup)
-    except TypeError:
-        path = None
-    if not isinstance(path, str):
-        raise TypeError(f"cgroup must be a path, not {cgroup!r}")
-
-    path = os.path.join(os.getcwd(), path)  # the directory may be changed later
-    existing = path if os.path.exists(path) else os.path.dirname(path.rstrip("/"))
-    if not os.path.exists(os.path.join(existing, "cgroup.controllers")):
-        raise ValueError(
-            "cgroup must be a directory in the cgroup v2 file system, such as "
-            f"/sys/fs/cgroup/system.slice/miredo.service, not {cgroup!r}"
-        )
-    return path
