@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from ._backend import default_name
 from ._output import say
 
 _Formatter: Final = partial(
@@ -43,10 +44,9 @@ example: aioteredo port --backend miredo
 _EXEC: Final = """\
 No shell (but Windows runs .cmd and .bat by cmd.exe), and an empty stdin. {port}
 in arguments becomes the port; TEREDO_PORT has it, and TEREDO_PREVIOUS_PORT that
-of the run before. CMD's last run has the newest port, unless that has gone
-meanwhile. Ctrl-C, SIGTERM and SIGHUP end CMD. So does restart, also when the
-port goes. Its process group gets SIGTERM, and SIGKILL 5 s later; on Windows
-only CMD itself is terminated.
+of the run before. CMD's last run has the newest port, unless that is gone.
+Ctrl-C, SIGTERM and SIGHUP end CMD. So does restart, also when the port goes.
+CMD's group gets SIGTERM, and SIGKILL 5 s later; on Windows, only CMD is ended.
 
 example: aioteredo exec --initial -- upnpc -r "{port}" udp
 """
@@ -96,10 +96,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_json(watch)
     watch.add_argument("--count", type=_positive, metavar="N", help="end after N events")
     watch.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds")
+    _add_miredo(watch)
 
     port = add("port", "print the port as it is now", _PORT)
     _add_backend(port)
     _add_json(port)
+    _add_miredo(port)
 
     execute = add(
         "exec",
@@ -115,17 +117,18 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=("queue", "restart", "drop"),
         default="queue",
         metavar="HOW",
-        help="if CMD runs: queue (default; at most 1024, then the oldest go),\n"
-        "restart it, or drop all but the newest until it ends",
+        help="if CMD runs: queue (default; 1024 at most), restart it, or drop\n"
+        "all but the newest until it ends",
     )
     execute.add_argument(
         "--no-port",
         metavar="TEXT",
-        help="what {port} is while there is none; default: CMD is not run",
+        help="what {port} is while there is none; default: no run",
     )
     execute.add_argument(
         "--fail-fast", action="store_true", help="exit with 1 once CMD has failed"
     )
+    _add_miredo(execute)
     execute.add_argument("argv", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
     _add_json(add("backends", "list the backends, and which can be used here", _BACKENDS))
@@ -136,6 +139,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             del arguments.argv[0]
         if not arguments.argv:
             execute.error("CMD is missing: give it after --")
+    if arguments.command != "backends":
+        _make_miredo(commands.choices[arguments.command], arguments)
     return arguments
 
 
@@ -155,6 +160,38 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", metavar="B", help='one that "aioteredo backends" lists'
     )
+
+
+def _add_miredo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--miredo-uid", metavar="USER", help="Miredo's user, a name or a number"
+    )
+    parser.add_argument(
+        "--miredo-cgroup", metavar="PATH", help="Miredo's unit below /sys/fs/cgroup"
+    )
+
+
+def _make_miredo(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Put the backend that the two options describe in the place of its name.
+
+    :raises BackendUnavailableError: if this isn't Linux
+    """
+    user = arguments.miredo_uid
+    cgroup = arguments.miredo_cgroup
+    if user is None and cgroup is None:
+        return
+    if (arguments.backend or default_name()) != "miredo":
+        parser.error("--miredo-uid and --miredo-cgroup need --backend miredo")
+
+    from .backends.miredo import MiredoBackend, find_uid
+
+    option = "--miredo-uid"
+    try:
+        uid = None if user is None else find_uid(user)
+        option = "--miredo-cgroup"
+        arguments.backend = MiredoBackend(uid, cgroup)
+    except ValueError as error:
+        parser.error(f"argument {option}: {error}")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -92,6 +92,8 @@ def test_help_fits_a_screen(arguments: list[str]) -> None:
         (["watch", "--timeout=x"], "--timeout: invalid number of seconds"),
         (["watch", "--init"], "--init"),
         (["port", "--initial"], "--initial"),
+        (["port", "--miredo-uid=1"], "--miredo-cgroup need --backend miredo"),
+        (["watch", "--backend=simulated", "--miredo-cgroup=x"], "need --backend miredo"),
         (["exec"], "CMD is missing"),
         (["exec", "--initial", "--"], "CMD is missing"),
         (["exec", "--on-busy=wait", "--", "true"], "--on-busy: invalid choice: 'wait'"),

@@ -39,6 +39,7 @@ from aioteredo import (
     MiredoBackend,
     NotificationType,
 )
+from aioteredo.__main__ import main
 from aioteredo.backends import (
     _cgroup,
     _miredo_subscription,
@@ -65,6 +66,7 @@ from aioteredo.backends._netlink import (
 from aioteredo.backends._tunnels import RTNLGRP_LINK
 
 from . import miredo_lab
+from .command import run as run_command
 from .miredo_lab import NAT_PORT, Lab
 from .requirements import require
 from .seccomp import call, on_a_thread, refuse
@@ -240,6 +242,90 @@ def test_cgroup_no_path_is_refused() -> None:
     cgroup: Any = 1
     with pytest.raises(TypeError, match=r"^cgroup must be a path, not 1$"):
         MiredoBackend(cgroup=cgroup)
+
+
+# by the options of the command
+
+
+def run_in_this_process(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, Any]:
+    """Return the exit status of ``port``, and the backend that it asked."""
+    asked = []
+
+    def get_port(backend: MiredoBackend) -> int:
+        asked.append(backend)
+        return 51234
+
+    monkeypatch.setattr(MiredoBackend, "get_port", get_port)
+    status = main(["port", *arguments])
+    return status, asked.pop() if asked else None
+
+
+@pytest.mark.parametrize("user", ["nobody", "65534"])
+def test_user_is_given_by_name_or_number(
+    user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--miredo-uid takes both."""
+    arguments = ["--backend", "miredo", "--miredo-uid", user]
+    status, backend = run_in_this_process(arguments, monkeypatch)
+    assert (status, backend._uid) == (0, 65534)
+
+
+def test_options_follow_the_default_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options are Miredo's also where AIOTEREDO_BACKEND says so."""
+    monkeypatch.setenv("AIOTEREDO_BACKEND", "miredo")
+    status, backend = run_in_this_process(["--miredo-uid", "12345"], monkeypatch)
+    assert (status, backend._uid) == (0, 12345)
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("--miredo-uid=no-such-user", "--miredo-uid: there is no user 'no-such-user'"),
+        ("--miredo-uid=4294967295", "--miredo-uid: uid must be 0 to 4294967294"),
+        ("--miredo-cgroup=/", "--miredo-cgroup: cgroup must be a directory in the"),
+    ],
+)
+def test_wrong_option_is_wrong_usage(
+    option: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user or a cgroup that cannot be is named, and exits with 2."""
+    with pytest.raises(SystemExit) as raised:
+        main(["watch", "--backend=miredo", option])
+    assert raised.value.code == 2
+    assert f"argument {error}" in capsys.readouterr().err
+
+
+def test_options_on_another_system_are_unavailable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no Miredo, the options are no wrong usage."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "darwin")
+        status = main(["port", "--backend=miredo", "--miredo-uid=miredo"])
+    assert status == 1
+    assert "needs Linux, and this is darwin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["port"], ["watch", "--initial", "--count=1"], ["exec", "--initial"]]
+)
+def test_commands_follow_the_user_that_is_given(netns: None, command: list[str]) -> None:
+    """Each command that follows Miredo finds the socket of another user."""
+    options = ["--backend=miredo", f"--miredo-uid={UID}"]
+    run_it = ["--fail-fast", "--", "sh", "-c", "echo {port}; exit 1"]
+    with bound() as sock:
+        arguments = [*command, *options, *(run_it if command[0] == "exec" else [])]
+        output = run_command(*arguments).stdout
+        assert output.split()[-1] == str(port_of(sock))
+
+
+def test_command_follows_the_cgroup_that_is_given(netns: None, cgroup: Path) -> None:
+    """A socket is found by its cgroup."""
+    with bound() as sock:
+        output = run_command("port", "--backend=miredo", f"--miredo-cgroup={cgroup}").stdout
+        assert output == f"{port_of(sock)}\n"
 
 
 # the parser

@@ -50,7 +50,8 @@ class MiredoBackend:
     def __init__(
         self, uid: int | None = None, cgroup: str | os.PathLike[str] | None = None
     ) -> None:
-        _check_platform()
+        if sys.platform != "linux":
+            raise _needs_linux()
         self._uid = None if uid is None else _check_uid(uid)
         self._cgroup = None if cgroup is None else Cgroup(cgroup)
         if uid is None and cgroup is None:
@@ -116,9 +117,10 @@ def find_uid(user: str) -> int:
     """Return the number of *user*, a name or a number.
 
     :raises BackendUnavailableError: if this isn't Linux
-    :raises ValueError: if there is no such user
+    :raises ValueError: if there is no such user, or the number is out of range
     """
-    _check_platform()
+    if sys.platform != "linux":
+        raise _needs_linux()
     if user.isdecimal():
         return _check_uid(int(user))
     import pwd  # Windows has no such module.
@@ -129,12 +131,10 @@ def find_uid(user: str) -> int:
         raise ValueError(f"there is no user {user!r}") from None
 
 
-def _check_platform() -> None:
-    if sys.platform != "linux":
-        raise BackendUnavailableError(
-            f"the miredo backend needs Linux, and this is {sys.platform}; use "
-            "another backend"
-        )
+def _needs_linux() -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"the miredo backend needs Linux, and this is {sys.platform}; use another backend"
+    )
 
 
 def _hidden(reason: str) -> BackendUnavailableError:
