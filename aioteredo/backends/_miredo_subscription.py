@@ -32,7 +32,6 @@ cancels the last watch and so ends this thread.
 from __future__ import annotations
 
 import errno
-import os
 import selectors
 import socket
 from collections.abc import Callable
@@ -43,6 +42,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from .._backend import Sink
 from .._errors import BackendError, BackendUnavailableError
 from .._events import NotificationType
+from .._fork import after_fork_in_child
 from .._new_thread import start_thread
 from ._inet_diag import CloseListener, SocketTable, UdpSocket
 from ._netlink import NETLINK_ROUTE, Listener, naming
@@ -210,5 +210,4 @@ def _close_after_fork() -> None:  # pragma: no cover - it runs in the child
         subscription.close()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - all but Windows
-    os.register_at_fork(after_in_child=_close_after_fork)
+after_fork_in_child(_close_after_fork)

@@ -11,14 +11,15 @@ a firewall that is a change as well.
 
 from __future__ import annotations
 
-import operator
 import os
 import sys
 from contextlib import closing
 from typing import Final
 
 from .._backend import Sink
+from .._checks import check_integer
 from .._errors import BackendUnavailableError
+from .._public import public
 from ._cgroup import Cgroup
 from ._inet_diag import SocketTable, UdpSocket
 from ._miredo_subscription import Subscription
@@ -26,6 +27,7 @@ from ._miredo_subscription import Subscription
 USER: Final = "miredo"
 
 
+@public
 class MiredoBackend:
     """Miredo, client or relay, in the network namespace of whoever asks.
 
@@ -44,16 +46,13 @@ class MiredoBackend:
     :raises TypeError: if *uid* is no integer, or *cgroup* no path
     """
 
-    _uid: int | None
-    _cgroup: Cgroup | None
-
     def __init__(
         self, uid: int | None = None, cgroup: str | os.PathLike[str] | None = None
     ) -> None:
         if sys.platform != "linux":
             raise _needs_linux()
-        self._uid = None if uid is None else _check_uid(uid)
-        self._cgroup = None if cgroup is None else Cgroup(cgroup)
+        self._uid: int | None = None if uid is None else _check_uid(uid)
+        self._cgroup: Cgroup | None = None if cgroup is None else Cgroup(cgroup)
         if uid is None and cgroup is None:
             try:
                 self._uid = find_uid(USER)
@@ -145,10 +144,5 @@ def _hidden(reason: str) -> BackendUnavailableError:
 
 
 def _check_uid(uid: int) -> int:
-    try:
-        number = operator.index(uid)
-    except TypeError:
-        raise TypeError(f"uid must be an integer, not {uid!r}") from None
-    if not 0 <= number < 2**32 - 1:
-        raise ValueError(f"uid must be 0 to {2**32 - 2}, not {uid!r}")
-    return number
+    # The highest number means "no user" to the kernel.
+    return check_integer("uid", uid, 0, 2**32 - 2)
