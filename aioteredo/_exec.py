@@ -5,16 +5,12 @@ stream keeps a number of events and drops the oldest, so *queue* is "take one, r
 over a long buffer, and *drop* the same over a buffer of one event: what is taken when
 CMD has ended is the newest there is. *restart* is that buffer too, and CMD is cancelled
 when the stream has something. In none of them can the newest be lost.
-
-anyio starts CMD and waits for it, which is all it is asked: its ``Process`` ends a child
-by killing it, alone and at once.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias
@@ -23,6 +19,7 @@ import anyio
 
 from . import _process_group
 from ._backend import BackendLike
+from ._children import Children
 from ._events import PortEvent
 from ._output import report
 from ._signals import Signals
@@ -41,8 +38,11 @@ class CommandFailedError(Exception):
 class Command:
     """CMD, with ``{port}`` in its arguments, and the port of its run before."""
 
-    def __init__(self, arguments: Sequence[str], signals: Signals) -> None:
+    def __init__(
+        self, arguments: Sequence[str], signals: Signals, children: Children
+    ) -> None:
         self._arguments, self._signals = arguments, signals
+        self._children = children
         self._previous = ""
 
     async def run(self, port: str) -> None:
@@ -52,36 +52,30 @@ class Command:
         """
         arguments = [argument.replace("{port}", port) for argument in self._arguments]
         environment = {"TEREDO_PORT": port, "TEREDO_PREVIOUS_PORT": self._previous}
+        name = arguments[0]
         try:
-            with anyio.CancelScope(shield=True):
-                process = await anyio.open_process(
-                    arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=None,
-                    stderr=None,
-                    env={**os.environ, **environment},
-                    **_process_group.OPTIONS,
-                )
+            child = await self._children.start(arguments, {**os.environ, **environment})
         except OSError as error:
             raise CommandFailedError(
-                f"cannot run {arguments[0]!r}: {error.strerror or error}"
+                f"cannot run {name!r}: {error.strerror or error}"
             ) from None
         self._previous = port
+
         try:
-            status = await process.wait()
+            status = await child.wait()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                if not _process_group.leader_has_ended(process):
-                    if reason := _process_group.may_not_end(process):
+            # CMD that has ended by itself may have left processes running on purpose.
+            if not child.has_ended():
+                with anyio.CancelScope(shield=True):
+                    if reason := _process_group.may_not_end(child):
                         self._complain(
-                            f"cannot end {arguments[0]!r} (pid {process.pid}): {reason}; "
+                            f"cannot end {name!r} (pid {child.pid}): {reason}; "
                             "waiting for it"
                         )
-                    await _process_group.end(process)
-                await process.wait()
+                    await _process_group.end(child)
             raise
         if status:
-            raise CommandFailedError(f"{arguments[0]!r} {_describe(status)}")
+            raise CommandFailedError(f"{name!r} {_describe(status)}")
 
     def _complain(self, text: str) -> None:
         # A signal may be why CMD is to end, so only one more interrupts this; not the end.
@@ -113,7 +107,8 @@ async def follow(
     :param no_port: what stands for the port if there is none; None: no run
     :param fail_fast: return 1 once the command has failed
     """
-    command = Command(arguments, signals)
+    children = Children()
+    command = Command(arguments, signals, children)
 
     def complain(text: str) -> None:
         with signals.interrupting():  # nothing runs that would have to be ended
@@ -134,7 +129,7 @@ async def follow(
                 raise
 
     loop = _restart if on_busy == "restart" else _one_after_the_other
-    with suppress(CommandFailedError):
+    with suppress(CommandFailedError), children:
         async with watch_teredo_port(
             initial=initial,
             max_buffer_size=QUEUE_SIZE if on_busy == "queue" else 1,

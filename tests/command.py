@@ -168,7 +168,7 @@ class Running:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         options = {"stdin": subprocess.DEVNULL} | pipes | options
         self.process = subprocess.Popen(
-            command(name, "--backend", "scripted", *rest),
+            [*options.pop("prefix", ()), *command(name, "--backend", "scripted", *rest)],
             env=environment(self._directory, SCRIPTED_CLIENT=number, CMD=CMD)
             | options.pop("env", {}),
             **options,
@@ -254,8 +254,13 @@ class Run:
         """Have it exit."""
         self._connection.sendall(str(status).encode())
 
-    def wait_until_gone(self) -> None:
-        """Wait until it has ended, by another's doing."""
+    def wait_until_gone(self, seconds: float | None = None) -> None:
+        """Wait until it has ended, by another's doing.
+
+        :param seconds: a limit of its own; 0 if it must have ended already
+        """
+        if seconds is not None:
+            self._connection.settimeout(seconds)
         with suppress(ConnectionError):  # that is how Windows says it
             assert self._connection.recv(1) == b""
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -26,9 +25,11 @@ from aioteredo import (
     use_backend,
 )
 from aioteredo.__main__ import main
+from aioteredo._children import Children
 from aioteredo._exec import follow
 from aioteredo._signals import Signals
 
+from . import loops
 from .command import CMD, Run, Running, Runs, wait_until_full
 from .waiting import eventually, limit, wait_until
 
@@ -36,7 +37,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="how much a pipe holds is known of Linux"
 )
-every_loop = pytest.mark.every_loop
+# The command line runs asyncio's own loop, which is the first one.
+its_loop = pytest.mark.parametrize("loop_name", [*loops.ASYNCIO_LOOPS][:1], indirect=True)
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 if sys.platform == "win32":  # raised: under Wine no Ctrl-Break of a console comes
     STOPS["SIGBREAK"] = signal.SIGBREAK
@@ -295,7 +297,7 @@ def without_the_right_to_signal_others() -> Iterator[None]:
         assert libc.capset(ctypes.byref(header), before) == 0
 
 
-@every_loop
+@its_loop
 async def test_may_not_be_signalled(
     runs: Runs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -447,7 +449,7 @@ class Following:
 
 
 @posix
-@every_loop
+@its_loop
 async def test_cancelled_while_cmd_runs(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,7 +463,7 @@ async def test_cancelled_while_cmd_runs(
 
 
 @posix
-@every_loop
+@its_loop
 @pytest.mark.parametrize("how", [["stubborn"], ["parent", "stubborn"]], ids=len)
 async def test_stubborn_cmd_is_killed(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, how: list[str]
@@ -479,44 +481,29 @@ async def test_stubborn_cmd_is_killed(
     assert not any(run.is_there() for run in running_ones)
 
 
-@posix
-@every_loop
-async def test_cancelled_when_cmd_has_ended(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What CMD has left running is left alone, also if it is cancelled just then."""
-    monkeypatch.setenv("CMD", CMD)
-    opened: list[anyio.abc.Process] = []
-    open_process = anyio.open_process
-
-    async def open_and_show(*args: Any, **options: Any) -> anyio.abc.Process:
-        opened.append(await open_process(*args, **options))
-        return opened[0]
-
-    monkeypatch.setattr(anyio, "open_process", open_and_show)
-    async with anyio.create_task_group() as group:
-        following = Following(runs, group)
-        both = {run.pid: run for run in await following.start_parent()}
-        both.pop(opened[0].pid).finish()
-        await eventually(lambda: opened[0].returncode is not None, "the end of CMD")
-        group.cancel_scope.cancel()
-    (left,) = both.values()
-    assert left.is_there()
-    left.finish()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' PR_SET_CHILD_SUBREAPER")
-@every_loop
-async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the first process of a container, it does not wait for what has ended."""
+@contextlib.contextmanager
+def child_subreaper() -> Iterator[None]:
+    """Have this process adopt orphans, as the first process of a container does."""
     if sys.platform != "linux":
-        raise NotImplementedError
-    monkeypatch.setenv("CMD", CMD)
-    monkeypatch.setattr(_process_group, "GRACE", math.inf)
+        pytest.skip("needs Linux' PR_SET_CHILD_SUBREAPER")
     prctl = ctypes.CDLL(None).prctl
     set_child_subreaper = 36
     assert prctl(set_child_subreaper, 1, 0, 0, 0) == 0
     try:
+        yield
+    finally:
+        prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+@posix
+@its_loop
+async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first process of a container, it does not wait for what has ended."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    monkeypatch.setenv("CMD", CMD)
+    monkeypatch.setattr(_process_group, "GRACE", math.inf)
+    with child_subreaper():
         async with anyio.create_task_group() as group:
             following = Following(runs, group)
             both = await following.start_parent()
@@ -524,8 +511,19 @@ async def test_orphans_are_reaped(runs: Runs, monkeypatch: pytest.MonkeyPatch) -
         for run in both:
             with pytest.raises(ChildProcessError):
                 os.waitpid(run.pid, os.WNOHANG)
-    finally:
-        prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+@posix
+@its_loop
+async def test_child_that_ended_before_is_reaped() -> None:
+    """As the first process of a container, exec also reaps what it has inherited."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux' PR_SET_CHILD_SUBREAPER")
+    with child_subreaper():
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with Children(), pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 WITHOUT_ITS_FIRST_THREAD = """
@@ -545,7 +543,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
-@every_loop
+@its_loop
 async def test_what_goes_on_without_its_first_thread_is_killed(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -563,7 +561,7 @@ async def test_what_goes_on_without_its_first_thread_is_killed(
 
 
 @posix
-@every_loop
+@its_loop
 async def test_cancelled_when_cmd_has_ended_untold(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,18 +577,6 @@ async def test_cancelled_when_cmd_has_ended_untold(
         group.cancel_scope.cancel()
     assert other.is_there()
     other.finish()
-
-
-@posix
-@every_loop
-async def test_ended_and_reaped() -> None:
-    """What another has reaped has ended, though nobody has told us."""
-    async with await anyio.open_process([sys.executable, "-ISc", "input()"]) as process:
-        assert not _process_group.leader_has_ended(process)
-        assert process.stdin is not None
-        await process.stdin.aclose()
-        await process.wait()
-        assert _process_group.leader_has_ended(process)
 
 
 def is_leader(run: Run) -> bool:
@@ -613,7 +599,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
-@every_loop
+@its_loop
 async def test_what_nobody_reaps_is_not_waited_for(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -629,7 +615,7 @@ async def test_what_nobody_reaps_is_not_waited_for(
     parent.finish()
 
 
-@every_loop
+@its_loop
 @pytest.mark.parametrize(
     ("ports", "lost"), [([2, 3, 4, None, 5], "2 changes"), ([3, 4, None, 5], "1 change")]
 )
@@ -661,7 +647,7 @@ async def test_queue_that_is_full(
 
 
 @posix
-@every_loop
+@its_loop
 async def test_restart_with_the_newest(runs: Runs) -> None:
     """What has come while CMD was being ended is not run for, but for the newest."""
     async with anyio.create_task_group() as group:
@@ -679,7 +665,7 @@ async def test_restart_with_the_newest(runs: Runs) -> None:
         group.cancel_scope.cancel()
 
 
-@every_loop
+@its_loop
 async def test_restart_until_the_backend_fails(runs: Runs) -> None:
     """A change ends CMD; a backend that fails does as well, and comes out as it is."""
     skip_where_no_process_starts()
