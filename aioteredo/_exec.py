@@ -61,18 +61,16 @@ class Command:
             ) from None
         self._previous = port
 
+        def refused(pid: int, reason: str) -> None:
+            self._complain(f"cannot end {name!r} (pid {pid}): {reason}; waiting for it")
+
         try:
             status = await child.wait()
         except BaseException:
             # CMD that has ended by itself may have left processes running on purpose.
             if not child.has_ended():
                 with anyio.CancelScope(shield=True):
-                    if reason := _process_group.may_not_end(child):
-                        self._complain(
-                            f"cannot end {name!r} (pid {child.pid}): {reason}; "
-                            "waiting for it"
-                        )
-                    await _process_group.end(child)
+                    await _process_group.end(child, refused)
             raise
         if status:
             raise CommandFailedError(f"{name!r} {_describe(status)}")

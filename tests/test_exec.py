@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -328,6 +329,63 @@ async def test_may_not_be_signalled(
     refused = "Operation not permitted; waiting for it"
     name = f"{sys.executable!r} (pid {first.pid})"
     assert said == f"aioteredo: cannot end {name}: {refused}\n"
+
+
+# A leader that waits, and a child of it that becomes another user.
+MEMBER_OF_ANOTHER_USER = """
+import os, signal, socket, sys
+if os.fork():
+    signal.pause()
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    os.setuid(65534)
+    connection.sendall(repr((os.getpid(), ["", "", ""])).encode() + b"\\n")
+    connection.recv(1)
+"""
+
+
+@posix
+@its_loop
+@pytest.mark.parametrize("proc", [True, False], ids=["proc", "no-proc"])
+async def test_member_may_not_be_signalled(
+    runs: Runs,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    proc: bool,
+) -> None:
+    """A process of CMD's group that has become another user is waited for, too."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    for name in ("GRACE", "_KILLED", "_POLL_REFUSED"):
+        monkeypatch.setattr(_process_group, name, 0.0)  # it may take any time
+    if not proc:
+        monkeypatch.setattr(_process_group, "_members", lambda _: {})
+    looks = 0
+    find_refusal = _process_group._find_refusal
+
+    def look(group: int) -> tuple[int, str] | None:
+        nonlocal looks
+        looks += 1
+        return find_refusal(group)
+
+    monkeypatch.setattr(_process_group, "_find_refusal", look)
+    with without_the_right_to_signal_others():
+        async with anyio.create_task_group() as group:
+            following = Following(runs, group)
+            code = MEMBER_OF_ANOTHER_USER
+            await following.start(sys.executable, "-ISc", code, runs.cmd[-1])
+            following.client.set_port(1)
+            member = await following.next()
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                # Looks go on after the time limits, because the member is waited for.
+                await eventually(lambda: looks > 10, "many looks at the group")
+            assert member.is_there()
+            member.finish()
+    assert not member.is_there()
+    refused = r"Operation not permitted; waiting for it\n"
+    name = rf"{sys.executable!r} \(pid \d+\)"
+    said = capsys.readouterr().err
+    assert re.fullmatch(f"aioteredo: cannot end {name}: {refused}", said)
 
 
 @linux
