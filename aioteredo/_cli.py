@@ -111,9 +111,16 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _run(command: Callable[[Signals], Awaitable[int]]) -> int:
+    import signal
+
     import anyio
 
     from ._signals import Signals
+
+    if sys.platform != "win32":  # pragma: no branch - measured on Linux
+        # A process inherits the signals that its parent has blocked. SIGTERM would end
+        # neither us nor CMD, and SIGCHLD would not tell the end of CMD.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     signals = Signals()
     return anyio.run(signals.run, lambda: command(signals))

@@ -30,7 +30,13 @@ class OutputError(Exception):
 
 
 def open_missing() -> None:
-    """Open the null device in place of what this process was started without."""
+    """Open the null device in place of each standard stream that is missing."""
+    if sys.platform != "win32":  # pragma: no branch - measured on Linux
+        # The next file that is opened gets the lowest free number. A socket of ours, or
+        # a file that CMD opens, would become the standard output.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(number, True)  # for CMD
+        os.close(number)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # print would take the other one
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - to the exit
