@@ -17,6 +17,8 @@ Hence argparse; with click alone, neither would start within 1.3 times anyio.
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -46,6 +48,11 @@ def main(argv: Sequence[str] | None) -> int:
         return 1
     except _output.ReaderGoneError:
         return 0
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        _output.report(f"{error.strerror}: raise the limit, as with ulimit -n")
+        return 1
 
 
 def _port(arguments: argparse.Namespace) -> int:
@@ -121,6 +128,11 @@ def _run(command: Callable[[Signals], Awaitable[int]]) -> int:
         # A process inherits the signals that its parent has blocked. SIGTERM would end
         # neither us nor CMD, and SIGCHLD would not tell the end of CMD.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+        # An event loop that cannot open its three descriptors raises, and then its
+        # destructor prints a traceback. So the limit is found out first.
+        for number in [os.dup(0) for _ in range(3)]:
+            os.close(number)
 
     signals = Signals()
     return anyio.run(signals.run, lambda: command(signals))

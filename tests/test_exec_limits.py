@@ -1,19 +1,76 @@
-"""The command at the limit of tasks."""
+"""The command at the limits of tasks and of descriptors."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .command import Running, Runs
-from .waiting import wait_until
+from aioteredo import SimulatedBackend, use_backend
+from aioteredo.__main__ import main
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses cgroups")
+from .command import Running, Runs, command, environment
+from .waiting import limit, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses prlimit and cgroups")
+
+COMMANDS = {
+    "watch": ["watch", "--backend", "simulated", "--initial", "--count", "1"],
+    "exec": ["exec", "--backend", "simulated", "--initial", "--fail-fast", "--", "false"],
+    "port": ["port", "--backend", "simulated"],
+    "backends": ["backends"],
+    "miredo": ["watch", "--backend", "miredo", "--timeout", "0.1"],
+}
+
+
+def run_with_descriptors(most: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["prlimit", f"--nofile={most}", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=limit(),
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_few_descriptors(name: str) -> None:
+    """With any number of descriptors, the command works or says why not in one line."""
+    least = 3
+    while run_with_descriptors(least, sys.executable, "-c", "").returncode != 0:
+        least += 1  # Python itself does not start
+        assert least < 10
+
+    for most in range(least, 16):
+        done = run_with_descriptors(most, *command(*COMMANDS[name]))
+        lines = done.stderr.splitlines()
+        if done.returncode == 0:
+            assert lines == [], most
+        else:
+            assert (done.returncode, len(lines)) == (1, 1), (most, lines)
+            assert lines[0].startswith("aioteredo: "), most
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_no_descriptor_for_a_backend(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit of descriptors is one line that names the remedy."""
+
+    class Limited(SimulatedBackend):
+        def get_port(self) -> int | None:
+            raise OSError(code, os.strerror(code))
+
+    with use_backend(Limited()):
+        assert main(["port"]) == 1
+    said = capsys.readouterr().err
+    assert said == f"aioteredo: {os.strerror(code)}: raise the limit, as with ulimit -n\n"
 
 
 class Tasks:
