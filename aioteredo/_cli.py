@@ -89,9 +89,8 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     format_ = _lines.Json() if arguments.json else _lines.text_for(sys.stdout)
     return _run(
-        lambda signals: watch(
+        lambda _: watch(
             format_,
-            signals,
             initial=arguments.initial,
             max_buffer_size=arguments.max_buffer_size,
             backend=arguments.backend,

@@ -1,29 +1,29 @@
 """``watch``: a line per event, until it has been enough or nobody reads any more.
 
-A pipe's reader that goes is noticed when it goes, not at the next line, which may be
-days away: for the writing end of a pipe that is what "readable" means. A pipe that is full
-is waited for in the loop, where the time that was set can still run out.
+Each line is written on a thread, so that a reader that has stalled does not hold the event
+loop: the time that was set still runs out, a signal ends the command, and a reader that
+goes is noticed.
 """
 
 from __future__ import annotations
 
-import os
-import stat
+import asyncio
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 
 import anyio
 
 from ._backend import BackendLike
 from ._events import PortEvent
-from ._output import say
-from ._signals import Signals
+from ._output import Output, on_a_thread
+from ._reader import wait_until_reader_goes
 from ._watch import watch_teredo_port
 
 
 async def watch(
     format_: Callable[[PortEvent], str],
-    signals: Signals,
     *,
     initial: bool,
     max_buffer_size: int,
@@ -36,7 +36,7 @@ async def watch(
     :param count: end after so many events
     :param seconds: end after so long
     """
-    pipe = _output_pipe()
+    output = Output(sys.stdout)
 
     async def print_events() -> None:
         async with watch_teredo_port(
@@ -44,21 +44,21 @@ async def watch(
         ) as events:
             left = count
             async for event in events:
-                line = format_(event)
-                if pipe is not None:
-                    await anyio.wait_writable(pipe)
-                with signals.interrupting():
-                    say(line)
+                await _without_blocking(partial(output.write, format_(event)))
                 if left is not None:
                     left -= 1
                     if left == 0:
                         return
 
+    async def cancel_when_reader_goes(number: int) -> None:
+        await wait_until_reader_goes(number)
+        group.cancel_scope.cancel()
+
     with anyio.move_on_after(seconds):
         try:
             async with anyio.create_task_group() as group:
-                if pipe is not None:
-                    group.start_soon(_wait_until_reader_goes, pipe, group.cancel_scope)
+                if (number := output.fileno()) is not None:
+                    group.start_soon(cancel_when_reader_goes, number)
                 await print_events()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
@@ -66,22 +66,19 @@ async def watch(
     return 0
 
 
-def _output_pipe() -> int | None:
-    """The descriptor of standard output, if it is a pipe and would tell."""
-    try:
-        number = sys.stdout.fileno()
-    except OSError:  # it is no file at all
-        return None
-    if sys.platform == "win32":  # pragma: no cover - measured on Linux
-        return None  # there no pipe tells: it is noticed at the next line
-    import fcntl
+async def _without_blocking(write: Callable[[], None]) -> None:
+    """Await *write* on a thread. A cancellation leaves the thread behind."""
+    written = Future[None]()
+    # A future that runs cannot be cancelled, so the thread can always set its result.
+    written.set_running_or_notify_cancel()
 
-    is_pipe = stat.S_ISFIFO(os.fstat(number).st_mode)
-    access = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
-    # one that is opened for both is readable when it has been written to
-    return number if is_pipe and access == os.O_WRONLY else None
+    def work() -> None:
+        try:
+            write()
+        except BaseException as error:  # noqa: BLE001 - the event loop raises it
+            written.set_exception(error)
+        else:
+            written.set_result(None)
 
-
-async def _wait_until_reader_goes(pipe: int, scope: anyio.CancelScope) -> None:
-    await anyio.wait_readable(pipe)
-    scope.cancel()
+    on_a_thread(work)
+    await asyncio.wrap_future(written)
