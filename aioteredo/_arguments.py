@@ -53,7 +53,8 @@ example: aioteredo exec --initial -- upnpc -r "{port}" udp
 
 _BACKENDS: Final = """\
 With --json, a line is an object: name, default (it is used without --backend),
-available, reason (why it is not, or null).
+available, port (of its client, or null), reason (why it is not available, or
+null).
 
 example: aioteredo backends
 """

@@ -67,19 +67,16 @@ def _backends(arguments: argparse.Namespace) -> int:
     from ._availability import backends
 
     listed = list(backends())
+    output = _output.Output(sys.stdout)
     if arguments.json:
         import json
 
-        for name, default, reason in listed:
-            available = {"name": name, "default": default, "available": reason is None}
-            _output.say(json.dumps(available | {"reason": reason}))
+        for backend in listed:
+            output.write(json.dumps(backend.as_dict()))
         return 0
     width = max(len(backend.name) for backend in listed)
-    for name, default, reason in listed:
-        text = "available" if reason is None else "not available"
-        text += " (default)" if default else ""
-        text += "" if reason is None else f": {' '.join(reason.split())}"
-        _output.say(f"{name:{width}}  {text}")
+    for backend in listed:
+        output.write(f"{backend.name:{width}}  {backend.describe()}")
     return 0
 
 

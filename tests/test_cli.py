@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 import runpy
 import select
 import signal
@@ -252,7 +253,8 @@ def listed(answering: dict[str, str]) -> dict[str, dict[str, object]]:
     result = run("backends", "--json", env=answering)
     assert (result.returncode, result.stderr) == (0, "")
     backends = [json.loads(line) for line in result.stdout.splitlines()]
-    assert all([*b] == ["name", "default", "available", "reason"] for b in backends)
+    keys = ["name", "default", "available", "port", "reason"]
+    assert all([*b] == keys for b in backends)
     return {backend["name"]: backend for backend in backends}
 
 
@@ -262,6 +264,8 @@ def test_backends(answering: dict[str, str]) -> None:
     reasons = {name: backend["reason"] for name, backend in backends.items()}
     assert [*backends][:3] == ["iphlpapi", "simulated", "miredo"]
     assert reasons["simulated"] is reasons["none"] is None
+    assert isinstance(backends["simulated"]["port"], int)
+    assert backends["none"]["port"] is backends["refused"]["port"] is None
     assert reasons["refused"] == "netlink is\nrefused"
     assert "ERROR_GEN_FAILURE" in str(reasons["failing"])
     assert str(reasons["buggy"]).startswith("AttributeError: ")
@@ -291,7 +295,9 @@ def test_backends_for_people(answering: dict[str, str]) -> None:
     result = run("backends", env=answering | variables)
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert "simulated  available (default)" in lines
+    (port,) = [line for line in lines if line.startswith("simulated  ")]
+    assert re.fullmatch(r"simulated  available \(default\): port [0-9]+", port)
+    assert "none       available: no port" in lines
     assert "refused    not available: netlink is refused" in lines
     assert "exiting    not available: SystemExit: not today \\u2192" in lines
 
@@ -847,7 +853,7 @@ def test_output_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_output_without_an_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is one that takes text as it is."""
-    for arguments, line in ((["port"], "7\n"), (["backends"], "  available\n")):
+    for arguments, line in ((["port"], "7\n"), (["backends"], "  available: port ")):
         monkeypatch.setattr(sys, "stdout", out := io.StringIO())
         with use_backend(SimulatedBackend(7)):
             assert main(arguments) == 0
