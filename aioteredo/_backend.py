@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from ._errors import BackendError, BackendUnavailableError
+from ._errors import BackendError, BackendUnavailableError, NoDefaultBackendError
 from ._fork import after_fork_in_child
 from ._public import public
 
@@ -141,7 +141,12 @@ def resolve(backend: BackendLike | None) -> Backend:
     """
     source = "backend"
     if backend is None:
-        backend, source = _default()
+        default = _default()
+        if default is None:
+            from ._availability import usable  # it asks each backend, so it is not light
+
+            raise NoDefaultBackendError(*usable())
+        backend, source = default
     if not isinstance(backend, str):
         return backend
     loaded = _by_name.get(backend)
@@ -155,27 +160,20 @@ def resolve(backend: BackendLike | None) -> Backend:
     return _by_name.setdefault(backend, _load(backend, source))
 
 
-def _default() -> tuple[BackendLike, str]:
+def _default() -> tuple[BackendLike, str] | None:
     for backend in list(_defaults.values())[-1:]:
         return backend, "use_backend()"
     if name := os.environ.get(ENVIRONMENT_VARIABLE):
         return name, ENVIRONMENT_VARIABLE
     if PLATFORM_DEFAULT is None:
-        raise BackendUnavailableError(
-            f"no Teredo backend is chosen by itself on {sys.platform}: name one with "
-            f"the argument backend (--backend of the command), with use_backend() or in "
-            f"{ENVIRONMENT_VARIABLE} ({_choices()})"
-        )
+        return None
     return PLATFORM_DEFAULT, "the platform's default"
 
 
 def default_name() -> str | None:
     """The name of the backend that is taken if none is named; None: no name is set."""
-    try:
-        backend, _ = _default()
-    except BackendUnavailableError:
-        return None
-    return backend if isinstance(backend, str) else None
+    default = _default()
+    return default[0] if default and isinstance(default[0], str) else None
 
 
 def names() -> list[str]:

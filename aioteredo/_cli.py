@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import _arguments, _output
 from ._backend import resolve
-from ._errors import TeredoError
+from ._errors import NoDefaultBackendError, TeredoError
 
 if TYPE_CHECKING:
     from ._signals import Signals
@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None) -> int:
     try:
         arguments = _arguments.parse(argv)
         return _COMMANDS[arguments.command](arguments)
+    except NoDefaultBackendError as error:
+        _output.report(error.describe("--backend"))
+        return 1
     except (TeredoError, _output.OutputError) as error:
         _output.report(str(error))
         return 1

@@ -2,6 +2,7 @@
 
 # TeredoError
 # ├── BackendUnavailableError    the backend cannot work on this system
+# │   └── NoDefaultBackendError  no backend is chosen, and there is no default one
 # └── BackendError (OSError)     a native function returned an error
 #     └── BackendFailedError     the backend failed during a watch (in _mailbox.py)
 
@@ -69,6 +70,27 @@ class TeredoError(Exception):
 @public
 class BackendUnavailableError(TeredoError):
     """The backend cannot work here; the text says why, and how to proceed."""
+
+
+class NoDefaultBackendError(BackendUnavailableError):
+    """No backend is chosen, and this platform has no default one.
+
+    :param usable: the names of the backends that can be used here
+    """
+
+    def __init__(self, *usable: str) -> None:
+        super().__init__(*usable)
+
+    def __str__(self) -> str:
+        return self.describe("the argument backend, use_backend()")
+
+    def describe(self, way: str) -> str:
+        """Return the text for a reader who can choose a backend by *way*."""
+        choices = ", ".join(map(repr, self.args))
+        return (
+            f"there is no default Teredo backend on {sys.platform}; choose one with {way} "
+            f"or AIOTEREDO_BACKEND; usable here: {choices or 'none'}"
+        )
 
 
 @public

@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import pickle
 import re
 import runpy
 import select
@@ -35,6 +36,7 @@ from aioteredo import (
     use_backend,
 )
 from aioteredo.__main__ import main
+from aioteredo._errors import NoDefaultBackendError
 
 from .command import (
     VARIABLES,
@@ -325,6 +327,29 @@ def test_backend_object_as_the_default(capsys: pytest.CaptureFixture[str]) -> No
     with use_backend(SimulatedBackend()):
         assert main(["backends"]) == 0
     assert "(default)" not in capsys.readouterr().out
+
+
+def test_error_without_a_usable_backend_says_so() -> None:
+    """The text is whole, and survives the way to another process."""
+    error = pickle.loads(pickle.dumps(NoDefaultBackendError()))
+    assert str(error).endswith("or AIOTEREDO_BACKEND; usable here: none")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has a default")
+@pytest.mark.parametrize("arguments", [["port"], ["watch"], ["exec", "--", "true"]])
+def test_command_without_a_backend_names_the_usable_ones_and_its_own_option(
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The reader of a command line has no argument and no use_backend()."""
+    monkeypatch.delenv("AIOTEREDO_BACKEND", raising=False)
+    monkeypatch.setattr("aioteredo._availability.names", lambda: ["iphlpapi", "simulated"])
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == (
+        f"aioteredo: there is no default Teredo backend on {sys.platform}; choose one with "
+        "--backend or AIOTEREDO_BACKEND; usable here: 'simulated'\n"
+    )
 
 
 def test_library_without_the_functions(
