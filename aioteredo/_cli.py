@@ -61,6 +61,10 @@ def main(argv: Sequence[str] | None) -> int:
 def _port(arguments: argparse.Namespace) -> int:
     port = resolve(arguments.backend).get_port()
     if port is None:
+        if sys.stderr.isatty():  # a script reads the exit status
+            from ._announce import client_of
+
+            _output.report(f"{client_of(arguments.backend)} has no port")
         return 3
     _output.say(f'{{"port": {port}}}' if arguments.json else str(port))
     return 0

@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeAlias
 import anyio
 
 from . import _process_group
+from ._announce import announce
 from ._backend import BackendLike
 from ._children import Children
 from ._events import PortEvent
@@ -133,6 +134,7 @@ async def follow(
             max_buffer_size=QUEUE_SIZE if on_busy == "queue" else 1,
             backend=backend,
         ) as events:
+            await announce(backend)
             await loop(events, run)
     return 1
 

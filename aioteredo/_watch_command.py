@@ -15,6 +15,7 @@ from functools import partial
 
 import anyio
 
+from ._announce import announce
 from ._backend import BackendLike
 from ._events import PortEvent
 from ._output import Output, on_a_thread
@@ -42,6 +43,7 @@ async def watch(
         async with watch_teredo_port(
             initial=initial, max_buffer_size=max_buffer_size, backend=backend
         ) as events:
+            await announce(backend)
             left = count
             async for event in events:
                 await _without_blocking(partial(output.write, format_(event)))
