@@ -1,6 +1,8 @@
 """Follow the UDP port of a Teredo client: a native callback as an async iterator."""
 
-from typing import TYPE_CHECKING
+# Type checkers treat this name as typing's. The import of typing takes long, and Ctrl-C
+# prints a traceback if it comes before the command's own code runs.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._backend import Backend, BackendLike, Sink, Subscription, use_backend

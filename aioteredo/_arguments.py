@@ -22,7 +22,7 @@ _Formatter: Final = partial(
 
 _MAIN: Final = """\
 exit status: 0; 1 if a backend is unavailable or fails; 2 for wrong usage; 3
-from "port" if there is none; 130 after Ctrl-C; 143 after SIGTERM
+from "port" if there is none. A signal ends the process itself
 
 example: aioteredo watch --initial
 """

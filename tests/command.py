@@ -121,6 +121,11 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
+def death(number: int) -> int:
+    """What ``Popen`` says of a command that a signal has ended."""
+    return 128 + number if sys.platform == "win32" else -number
+
+
 def unread(pipe: IO[bytes]) -> int:
     """How many bytes are in a pipe."""
     if sys.platform == "win32":
