@@ -42,11 +42,9 @@ example: aioteredo port --backend miredo
 """
 
 _EXEC: Final = """\
-No shell (but Windows runs .cmd and .bat by cmd.exe), and an empty stdin. {port}
-in arguments becomes the port; TEREDO_PORT has it, and TEREDO_PREVIOUS_PORT that
-of the run before. CMD's last run has the newest port, unless that is gone.
-Ctrl-C, SIGTERM and SIGHUP end CMD. So does restart, also when the port goes.
-CMD's group gets SIGTERM, and SIGKILL 5 s later; on Windows, only CMD is ended.
+No shell, and an empty stdin. {port} in arguments becomes the port; TEREDO_PORT
+has it, and TEREDO_PREVIOUS_PORT that of the run before. A signal, such as
+Ctrl-C, ends CMD with its process group: SIGTERM, and SIGKILL 5 s later.
 
 example: aioteredo exec --initial -- upnpc -r "{port}" udp
 """
@@ -108,18 +106,17 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "exec",
         "run a command on each change of the port",
         _EXEC,
-        usage="aioteredo exec [-h] [--initial] [--backend B] [--on-busy HOW]\n"
-        "                      [--no-port TEXT] [--fail-fast] -- CMD [ARG ...]",
+        usage="aioteredo exec [options] -- CMD [ARG ...]",
     )
     _add_initial(execute)
     _add_backend(execute)
     execute.add_argument(
         "--on-busy",
-        choices=("queue", "restart", "drop"),
-        default="queue",
+        choices=("latest", "queue", "restart"),
+        default="latest",
         metavar="HOW",
-        help="if CMD runs: queue (default; 1024 at most), restart it, or drop\n"
-        "all but the newest until it ends",
+        help="changes while CMD runs: run for the latest (default) or for\n"
+        "each (queue, at most 1024) when it has ended, or restart it",
     )
     execute.add_argument(
         "--no-port",
@@ -130,6 +127,24 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--fail-fast", action="store_true", help="exit with 1 once CMD has failed"
     )
     _add_miredo(execute)
+    execute.add_argument(
+        *("-n", "--count"),
+        type=_positive,
+        metavar="N",
+        help="end after N runs, without those that restart has ended",
+    )
+    execute.add_argument(
+        *("-t", "--timeout"), type=_seconds, metavar="S", help="end after S seconds"
+    )
+    execute.add_argument(
+        "--every",
+        type=_seconds,
+        metavar="SECONDS",
+        help="run again after so many seconds without a run",
+    )
+    execute.add_argument(
+        *("-v", "--verbose"), action="store_true", help="report each run on stderr"
+    )
     execute.add_argument("argv", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
     _add_json(add("backends", "list the backends, and which can be used here", _BACKENDS))

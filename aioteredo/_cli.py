@@ -107,6 +107,10 @@ def _exec(arguments: argparse.Namespace) -> int:
             on_busy=arguments.on_busy,
             no_port=arguments.no_port,
             fail_fast=arguments.fail_fast,
+            count=arguments.count,
+            seconds=arguments.timeout,
+            every=arguments.every,
+            verbose=arguments.verbose,
         )
     )
 

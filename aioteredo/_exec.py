@@ -1,17 +1,16 @@
 """A command that is run on each change of the port.
 
-The three answers to a change that comes while CMD runs are two loops and a buffer. The
-stream keeps a number of events and drops the oldest, so *queue* is "take one, run it"
-over a long buffer, and *drop* the same over a buffer of one event: what is taken when
-CMD has ended is the newest there is. *restart* is that buffer too, and CMD is cancelled
-when the stream has something. In none of them can the newest be lost.
+The stream keeps a number of events and drops the oldest. With *queue* it keeps many, with
+*latest* one, so the event that is taken after a run is the newest. *restart* keeps one,
+too, but another task takes events while CMD runs, and cancels the run. None of the three
+loses the newest event.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
@@ -24,10 +23,9 @@ from ._children import Children
 from ._events import PortEvent
 from ._output import report
 from ._signals import Signals
-from ._watch import PortEventStream, watch_teredo_port
+from ._watch import watch_teredo_port
 
-OnBusy: TypeAlias = Literal["queue", "restart", "drop"]
-Run: TypeAlias = Callable[[PortEvent], Awaitable[None]]
+OnBusy: TypeAlias = Literal["latest", "queue", "restart"]
 
 QUEUE_SIZE: Final = 1024
 
@@ -100,70 +98,101 @@ async def follow(
     on_busy: OnBusy,
     no_port: str | None,
     fail_fast: bool,
+    count: int | None = None,
+    seconds: float | None = None,
+    every: float | None = None,
+    verbose: bool = False,
 ) -> int:
     """Run a command on each change, until that is cancelled.
 
     :param no_port: what stands for the port if there is none; None: no run
     :param fail_fast: return 1 once the command has failed
+    :param count: return 0 after so many runs, without those that a change has interrupted
+    :param seconds: return 0 after so long
+    :param every: seconds without a run after which the command runs again
+    :param verbose: report each run, and not only one that fails
     """
-    children = Children()
-    command = Command(arguments, signals, children)
+    status = 0
+    finished = 0
+    running = anyio.CancelScope()
 
     def complain(text: str) -> None:
         with signals.interrupting():  # nothing runs that would have to be ended
             report(text)
 
     async def run(event: PortEvent) -> None:
-        if event.missed and on_busy == "queue":
-            changes = "1 change" if event.missed == 1 else f"{event.missed} changes"
-            complain(f"{changes} dropped: more than {QUEUE_SIZE} waited")
+        nonlocal status, finished, running
+        name = "no port" if event.port is None else f"port {event.port}"
         port = no_port if event.port is None else str(event.port)
         if port is None:
             return
-        try:
-            await command.run(port)
-        except CommandFailedError as error:
-            complain(str(error))
-            if fail_fast:
-                raise
 
-    loop = _restart if on_busy == "restart" else _one_after_the_other
-    with suppress(CommandFailedError), children:
+        failed = False
+        began = anyio.current_time()
+        with anyio.CancelScope() as running:
+            try:
+                await command.run(port)
+                outcome = "exit status 0"
+            except CommandFailedError as error:
+                outcome = str(error)
+                failed = True
+        if running.cancelled_caught:
+            outcome = "interrupted by a change"
+        else:
+            finished += 1
+
+        if failed or verbose:
+            took = f" ({anyio.current_time() - began:.3f} s)" if verbose else ""
+            complain(f"{name}: {outcome}{took}")
+
+        if failed and fail_fast:
+            status = 1
+            everything.cancel()
+        if finished == count:
+            everything.cancel()
+
+    async def next_event() -> PortEvent:
+        event = await events.receive()
+        if event.missed and on_busy == "queue":
+            changes = "1 change" if event.missed == 1 else f"{event.missed} changes"
+            complain(f"{changes} dropped: more than {QUEUE_SIZE} waited")
+        return event
+
+    async def run_and_receive(event: PortEvent) -> PortEvent:
+        """Run for *event*; return it, or the newest event if that has ended the run."""
+        newest = event
+
+        async def receive() -> None:
+            # This goes on while CMD is being ended, so the next run has the newest port.
+            nonlocal newest
+            while True:
+                newest = await events.receive()
+                running.cancel()
+
+        try:
+            async with anyio.create_task_group() as group:
+                if on_busy == "restart":
+                    group.start_soon(receive)
+                await run(event)
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return newest
+
+    children = Children()
+    command = Command(arguments, signals, children)
+    with children, anyio.move_on_after(seconds) as everything:
         async with watch_teredo_port(
             initial=initial,
             max_buffer_size=QUEUE_SIZE if on_busy == "queue" else 1,
             backend=backend,
         ) as events:
             await announce(backend)
-            await loop(events, run)
-    return 1
-
-
-async def _one_after_the_other(events: PortEventStream, run: Run) -> None:
-    while True:
-        await run(await events.receive())
-
-
-async def _restart(events: PortEventStream, run: Run) -> None:
-    event = await events.receive()
-    changed = anyio.Event()
-    scope = anyio.CancelScope()
-
-    async def receive() -> None:
-        # This goes on while CMD is being ended, so the next run has the newest port.
-        nonlocal event
-        while True:
-            event = await events.receive()
-            changed.set()
-            scope.cancel()
-
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(receive)
+            event = await next_event()
             while True:
-                changed = anyio.Event()
-                with anyio.CancelScope() as scope:
-                    await run(event)
-                await changed.wait()
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+                newest = await run_and_receive(event)
+                if newest is event:
+                    with anyio.move_on_after(every):
+                        newest = await next_event()
+                event = newest
+    return status

@@ -71,7 +71,7 @@ def test_begins_with_the_port_as_it_is(running: Running, runs: Runs) -> None:
     assert runs.next().argument == "none"
 
 
-@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+@pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_no_port(running: Running, runs: Runs, on_busy: str) -> None:
     """Without ``--no-port``, nothing runs while there is no port."""
     running.start("exec", "--initial", "--on-busy", on_busy, "--", *runs.cmd, "{port}")
@@ -120,9 +120,9 @@ def test_queue_runs_for_each(running: Running, runs: Runs) -> None:
         run.finish()
 
 
-def test_drop_under_a_thousand_rapid_changes(running: Running, runs: Runs) -> None:
-    """``drop`` lets CMD finish, and then runs it once, for the newest."""
-    running.start("exec", "--on-busy", "drop", "--", *runs.cmd, "{port}")
+def test_latest_under_a_thousand_rapid_changes(running: Running, runs: Runs) -> None:
+    """By default CMD finishes, and is then run once, for the newest port."""
+    running.start("exec", "--", *runs.cmd, "{port}")
     running.change(1)
     first = runs.next()
     running.change(2, 1000)
@@ -185,7 +185,7 @@ def test_failing_is_reported(running: Running, runs: Runs) -> None:
     running.change(2)
     runs.next()
     running.post("signal", signal.SIGINT.value)
-    failed = f"aioteredo: {sys.executable!r} failed: exit status 3\n"
+    failed = f"aioteredo: port 1: {sys.executable!r} failed: exit status 3\n"
     assert running.wait() == (death(signal.SIGINT), failed)
 
 
@@ -194,7 +194,8 @@ def test_fail_fast(running: Running, runs: Runs) -> None:
     running.start("exec", "--fail-fast", "--", *runs.cmd, "{port}")
     running.change(1)
     runs.next().finish(3)
-    assert running.wait() == (1, f"aioteredo: {sys.executable!r} failed: exit status 3\n")
+    failed = f"aioteredo: port 1: {sys.executable!r} failed: exit status 3\n"
+    assert running.wait() == (1, failed)
 
 
 @posix
@@ -218,11 +219,11 @@ def test_cannot_be_started(running: Running, runs: Runs) -> None:
     status, error = running.wait()
     first, second = error.splitlines()
     assert status == 1
-    assert first.startswith(f"aioteredo: cannot run {sys.executable + '1'!r}: ")
+    assert first.startswith(f"aioteredo: port 1: cannot run {sys.executable + '1'!r}: ")
     assert second.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
 
 
-@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+@pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_backend_fails(running: Running, runs: Runs, on_busy: str) -> None:
     """A backend that fails is one line, and the end, with nothing left running."""
     running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, "{port}")
@@ -241,7 +242,7 @@ def test_backend_fails(running: Running, runs: Runs, on_busy: str) -> None:
 
 
 @pytest.mark.parametrize("stop", STOPS)
-@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+@pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_stopped_while_it_waits(running: Running, on_busy: str, stop: str) -> None:
     """A signal ends it at once and without a word; the status says which."""
     running.start("exec", "--on-busy", on_busy, "--", "no-such-command")
@@ -250,7 +251,7 @@ def test_stopped_while_it_waits(running: Running, on_busy: str, stop: str) -> No
 
 
 @pytest.mark.parametrize("stop", STOPS)
-@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+@pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_stopped_while_cmd_runs(
     running: Running, runs: Runs, on_busy: str, stop: str
 ) -> None:
@@ -428,7 +429,7 @@ def test_may_not_be_signalled_and_stalled(running: Running, runs: Runs) -> None:
 
 
 @linux
-@pytest.mark.parametrize("on_busy", ["queue", "restart", "drop"])
+@pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_stalled_error_output(running: Running, on_busy: str) -> None:
     """A signal ends it also while it waits for the reader of a full stderr."""
     running.start("exec", "--on-busy", on_busy, "--", "x" * 70_000)
@@ -701,7 +702,7 @@ async def test_queue_that_is_full(
         group.cancel_scope.cancel()
     dropped, failed = capsys.readouterr().err.splitlines()
     assert dropped == f"aioteredo: {lost} dropped: more than 3 waited"
-    assert failed == f"aioteredo: {sys.executable!r} failed: exit status 3"
+    assert failed == f"aioteredo: port 4: {sys.executable!r} failed: exit status 3"
 
 
 @posix
@@ -756,7 +757,9 @@ def test_cannot_be_started_in_this_process(capsys: pytest.CaptureFixture[str]) -
     """The reason is the system's, and the name is as it was to be started."""
     with use_backend(SimulatedBackend(5)):
         assert main(["exec", "--fail-fast", "--initial", "no-such-command-{port}"]) == 1
-    assert capsys.readouterr().err.startswith("aioteredo: cannot run 'no-such-command-5': ")
+    assert capsys.readouterr().err.startswith(
+        "aioteredo: port 5: cannot run 'no-such-command-5': "
+    )
 
 
 @posix
@@ -772,4 +775,4 @@ def test_signal_is_named(
     with use_backend(SimulatedBackend(5)):
         cmd = ["sh", "-c", f"kill -{number} $$"]
         assert main(["exec", "--fail-fast", "--initial", "--", *cmd]) == 1
-    assert capsys.readouterr().err == f"aioteredo: 'sh' failed: killed by {name}\n"
+    assert capsys.readouterr().err == f"aioteredo: port 5: 'sh' failed: killed by {name}\n"
