@@ -22,7 +22,7 @@ _Formatter: Final = partial(
 
 _MAIN: Final = """\
 exit status: 0; 1 if a backend is unavailable or fails; 2 for wrong usage; 3
-from "port" if there is none. A signal ends the process itself
+from "port" if there is none; 126 or 127 if "exec" cannot run CMD
 
 example: aioteredo watch --initial
 """

@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None) -> int:
     """Run the command line.
 
     :return: 0; 1 if the backend is unavailable or fails, or nothing can be written; 3
-        from ``port`` if there is none; 128 and the number of the signal that has ended it.
-        Wrong usage exits with 2
+        from ``port`` if there is none; 126 or 127 if ``exec`` cannot run CMD; 128 and the
+        number of the signal that has ended it. Wrong usage exits with 2
     :raises KeyboardInterrupt: after Ctrl-C, if no event loop is running yet
     """
     _output.open_missing()

@@ -21,6 +21,7 @@ from ._announce import announce
 from ._backend import BackendLike
 from ._children import Children
 from ._events import PortEvent
+from ._executable import NotExecutableError, find
 from ._output import report
 from ._signals import Signals
 from ._watch import watch_teredo_port
@@ -179,8 +180,13 @@ async def follow(
             raise errors.exceptions[0] from None
         return newest
 
-    children = Children()
-    command = Command(arguments, signals, children)
+    try:
+        children = Children()
+        command = Command([find(arguments[0]), *arguments[1:]], signals, children)
+    except NotExecutableError as error:
+        complain(str(error))
+        return error.status
+
     with children, anyio.move_on_after(seconds) as everything:
         async with watch_teredo_port(
             initial=initial,

@@ -245,7 +245,7 @@ def test_backend_fails(running: Running, runs: Runs, on_busy: str) -> None:
 @pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_stopped_while_it_waits(running: Running, on_busy: str, stop: str) -> None:
     """A signal ends it at once and without a word; the status says which."""
-    running.start("exec", "--on-busy", on_busy, "--", "no-such-command")
+    running.start("exec", "--on-busy", on_busy, "--", sys.executable)
     running.post("signal", STOPS[stop].value)
     assert running.wait() == (death(STOPS[stop]), "")
 
@@ -432,7 +432,7 @@ def test_may_not_be_signalled_and_stalled(running: Running, runs: Runs) -> None:
 @pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 def test_stalled_error_output(running: Running, on_busy: str) -> None:
     """A signal ends it also while it waits for the reader of a full stderr."""
-    running.start("exec", "--on-busy", on_busy, "--", "x" * 70_000)
+    running.start("exec", "--on-busy", on_busy, "--", "{port}" + "x" * 70_000)
     running.change(1)
     wait_until_full(running.process.stderr)
     running.process.send_signal(signal.SIGTERM)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli import main
 
-from .command import Running, Runs, death, run
+from .command import Running, Runs, death, environment, run
 from .test_exec import Following, every_loop, posix, skip_where_no_process_starts
 
 ON_BUSY = pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
@@ -225,6 +227,48 @@ def test_signal_is_not_reported(running: Running, runs: Runs) -> None:
     assert running.wait() == (death(signal.SIGTERM), "")
 
 
+# whether CMD can be found
+
+
+def test_cmd_that_is_not_there() -> None:
+    """It is said at once, and not at the first change, which may be days away."""
+    done = run("exec", "--backend=simulated", "--", "no-such-command")
+    said = "aioteredo: cannot run 'no-such-command': it is not found\n"
+    assert (done.returncode, done.stdout, done.stderr) == (127, "", said)
+
+
+@posix
+@pytest.mark.parametrize("name", ["plain-file", "directory"])
+@pytest.mark.parametrize("by_path", [True, False])
+def test_cmd_that_is_not_executable(tmp_path: Path, name: str, by_path: bool) -> None:
+    """A shell says the same; a directory in PATH's directories is not a command."""
+    (tmp_path / "plain-file").touch(0o666)
+    (tmp_path / "directory").mkdir()
+    cmd = str(tmp_path / name) if by_path else name
+    env = environment(PATH=os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    done = run("exec", "--backend=simulated", "--", cmd, env=env)
+    if name == "directory" and not by_path:
+        assert done.returncode == 127
+    else:
+        said = f"aioteredo: cannot run {cmd!r}: it is not executable\n"
+        assert (done.returncode, done.stderr) == (126, said)
+
+
+@posix
+def test_cmd_is_looked_for_in_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So it is when the function is called."""
+    (tmp_path / "plain-file").touch(0o666)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["exec", "--", "plain-file"]) == 126
+    assert main(["exec", "--", "no-such-command"]) == 127
+    assert capsys.readouterr().err.splitlines() == [
+        "aioteredo: cannot run 'plain-file': it is not executable",
+        "aioteredo: cannot run 'no-such-command': it is not found",
+    ]
+
+
 def test_runs_are_reported_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     """A run takes a line, however it ends."""
     cmd = [sys.executable, "-ISc", "raise SystemExit({port} == 6)"]
@@ -234,3 +278,29 @@ def test_runs_are_reported_in_this_process(capsys: pytest.CaptureFixture[str]) -
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("aioteredo: port 5: exit status 0 (")
     assert second.startswith(f"aioteredo: port 6: {PYTHON} failed: exit status 1 (")
+
+
+@posix
+def test_cmd_is_called_as_it_was_given(running: Running, tmp_path: Path) -> None:
+    """A program that does what its name says still finds that name."""
+    script = tmp_path / "named"
+    script.symlink_to("/bin/sh")
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    cmd = ["named", "-c", 'echo "$0"; tr "\\0" " " </proc/$$/cmdline']
+    if sys.platform != "linux":
+        cmd = ["named", "-c", "echo; echo named"]
+    running.start("exec", "--count=1", "--", *cmd, env={"PATH": path})
+    running.post("change", 1, 1)  # it may end before it could answer
+    assert running.line() == "named"
+    assert running.line().startswith("named")
+    assert running.wait() == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="PATHEXT is Windows'")
+def test_cmd_is_found_by_pathext(running: Running, tmp_path: Path) -> None:
+    """A batch file is found without its extension, as cmd.exe does it."""
+    (tmp_path / "mapper.cmd").write_text("@echo %1\r\n")
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    running.start("exec", "--count=1", "--", "mapper", "port-{port}", env={"PATH": path})
+    running.post("change", 1, 1)
+    assert running.line() == "port-1"
