@@ -23,6 +23,7 @@ from ._children import Children
 from ._events import PortEvent
 from ._executable import NotExecutableError, find
 from ._output import report
+from ._service_manager import ServiceManager
 from ._signals import Signals
 from ._watch import watch_teredo_port
 
@@ -125,6 +126,10 @@ async def follow(
         nonlocal status, finished, running
         name = "no port" if event.port is None else f"port {event.port}"
         port = no_port if event.port is None else str(event.port)
+        # The start of a service would time out if it waited for a port that does not come,
+        # or, with restart, for a CMD that runs for as long as it has the port.
+        ready = ("READY=1",) if port is None or on_busy == "restart" else ()
+        manager.tell(f"STATUS={name}", *ready)
         if port is None:
             return
 
@@ -149,6 +154,8 @@ async def follow(
         if failed and fail_fast:
             status = 1
             everything.cancel()
+        else:
+            manager.tell("READY=1", f"STATUS={name}: {outcome}")
         if finished == count:
             everything.cancel()
 
@@ -187,6 +194,7 @@ async def follow(
         complain(str(error))
         return error.status
 
+    manager = ServiceManager()
     with children, anyio.move_on_after(seconds) as everything:
         async with watch_teredo_port(
             initial=initial,
@@ -194,6 +202,8 @@ async def follow(
             backend=backend,
         ) as events:
             await announce(backend)
+            if not initial:
+                manager.tell("READY=1")  # Nothing runs before the first change.
             event = await next_event()
             while True:
                 newest = await run_and_receive(event)
