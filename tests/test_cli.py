@@ -232,7 +232,7 @@ def test_nothing_heavy_is_imported() -> None:
     """``port`` and ``backends`` need no event loop, and don't load one."""
     code = """
 import sys
-from aioteredo.__main__ import main
+from aioteredo._cli import main
 sys.argv[1:] = [{}]
 main()
 print(*sys.modules)
@@ -636,7 +636,7 @@ class Interrupt(MetaPathFinder):
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupt())
-from aioteredo.__main__ import main
+from aioteredo._cli import main
 sys.exit(main())
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aioteredo import SimulatedBackend, use_backend
-from aioteredo.__main__ import main
+from aioteredo._cli import main
 
 from .command import Running, Runs, command, environment
 from .waiting import limit, wait_until

@@ -39,7 +39,7 @@ from aioteredo import (
     MiredoBackend,
     NotificationType,
 )
-from aioteredo.__main__ import main
+from aioteredo._cli import main
 from aioteredo.backends import (
     _cgroup,
     _miredo_subscription,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from aioteredo import BackendError, SimulatedBackend, _new_thread, _output, use_backend
-from aioteredo.__main__ import main
+from aioteredo._cli import main
 
 from .command import Running, Runs, command, environment, write_package
 from .outputs import KINDS, Output, output, reset
