@@ -16,7 +16,7 @@ from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli import main
 
 from .command import Running, Runs, death, environment, run
-from .test_exec import Following, every_loop, posix, skip_where_no_process_starts
+from .test_exec import Following, its_loop, posix, skip_where_no_process_starts
 
 ON_BUSY = pytest.mark.parametrize("on_busy", ["latest", "queue", "restart"])
 PYTHON = repr(sys.executable)
@@ -118,7 +118,7 @@ def test_runs_again_with_the_same_port(running: Running, runs: Runs, on_busy: st
     assert runs.next().port == "2"
 
 
-@every_loop
+@its_loop
 async def test_time_to_run_again_begins_when_a_run_has_ended(runs: Runs) -> None:
     """However long CMD runs, its runs do not pile up."""
     skip_where_no_process_starts()
@@ -152,7 +152,7 @@ def test_runs_again_for_no_port(running: Running, runs: Runs) -> None:
     assert (again.port, again.previous) == ("none", "none")
 
 
-@every_loop
+@its_loop
 async def test_dropped_changes_are_reported_once(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
