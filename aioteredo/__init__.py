@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .backends.miredo import MiredoBackend
     from .backends.simulated import SimulatedBackend
 
+__version__ = "0.1.0"  # a literal, so that a frozen program without metadata has it
+
 __all__ = [
     "TEREDO_MULTICAST_ADDRESS",
     "TEREDO_MULTICAST_PORT",
