@@ -2,21 +2,22 @@
 
 Scripts call ``port`` often, so it must start nearly as quickly as ``import anyio``. It asks
 the backend on this thread, without an event loop, and each command imports the modules that
-only it needs. This is why the command line is made with argparse: click alone takes longer.
+only it needs.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from . import _arguments, _output
+from . import __version__, _arguments, _output
+from ._arguments import Arguments
 from ._backend import resolve
 from ._errors import NoDefaultBackendError, TeredoError
+from ._options import UsageError
 
 if TYPE_CHECKING:
     from ._signals import Signals
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None) -> int:
 
     :return: 0; 1 if the backend is unavailable or fails, or nothing can be written; 3
         from ``port`` if there is none; 126 or 127 if ``exec`` cannot run CMD; 128 and the
-        number of the signal that has ended it. Wrong usage exits with 2
+        number of the signal that has ended it; 2 for wrong usage
     :raises KeyboardInterrupt: after Ctrl-C, if no event loop is running yet
     """
     _output.open_missing()
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None) -> int:
     except NoDefaultBackendError as error:
         _output.report(error.describe("--backend"))
         return 1
+    except UsageError as error:
+        from ._help import explain
+
+        _output.tell(explain(error))
+        return 2
     except (TeredoError, _output.OutputError) as error:
         _output.report(str(error))
         return 1
@@ -49,7 +55,19 @@ def main(argv: Sequence[str] | None) -> int:
         return 1
 
 
-def _port(arguments: argparse.Namespace) -> int:
+def _help(arguments: Arguments) -> int:
+    from ._help import page
+
+    _output.say(page(arguments.page))
+    return 0
+
+
+def _version(_: Arguments) -> int:
+    _output.say(f"aioteredo {__version__}")
+    return 0
+
+
+def _port(arguments: Arguments) -> int:
     port = resolve(arguments.backend).get_port()
     if port is None:
         if sys.stderr.isatty():  # a script reads the exit status
@@ -61,7 +79,7 @@ def _port(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _backends(arguments: argparse.Namespace) -> int:
+def _backends(arguments: Arguments) -> int:
     from ._availability import backends
 
     listed = list(backends())
@@ -78,7 +96,7 @@ def _backends(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _watch(arguments: argparse.Namespace) -> int:
+def _watch(arguments: Arguments) -> int:
     from . import _lines
     from ._watch_command import watch
 
@@ -95,7 +113,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     )
 
 
-def _exec(arguments: argparse.Namespace) -> int:
+def _exec(arguments: Arguments) -> int:
     from ._exec import follow
 
     return _run(
@@ -136,9 +154,11 @@ def _run(command: Callable[[Signals], Awaitable[int]]) -> int:
     return anyio.run(signals.run, lambda: command(signals))
 
 
-_COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+_COMMANDS: Final[dict[str, Callable[[Arguments], int]]] = {
     "watch": _watch,
     "port": _port,
     "exec": _exec,
     "backends": _backends,
+    "help": _help,
+    "version": _version,
 }
