@@ -14,7 +14,7 @@ import pytest
 from aioteredo import BackendError, BackendUnavailableError, SimulatedBackend, use_backend
 from aioteredo._cli import main
 
-from .command import Running, command, environment, write_package
+from .command import Running, command, death, environment, write_package
 from .outputs import Output, output
 from .waiting import limit
 
@@ -51,7 +51,7 @@ def test_person_learns_what_is_followed_and_how_to_end_it(
         "Following the Teredo client of scripted: no port. Press Ctrl-C to end.\n"
     )
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(limit()) == 130
+    assert running.process.wait(limit()) == death(signal.SIGINT)
 
 
 def test_person_learns_the_port() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 import aioteredo
 from aioteredo import SimulatedBackend, use_backend
-from aioteredo.__main__ import main
 from aioteredo._arguments import parse
 from aioteredo._backend import BUILT_IN
+from aioteredo._cli import main
 from aioteredo._commands import (
     BACKEND,
     COMMANDS,

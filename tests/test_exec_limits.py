@@ -15,7 +15,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli import main
 
-from .command import Running, Runs, command, environment
+from .command import Running, Runs, command, death, environment
 from .waiting import limit, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses prlimit and cgroups")
@@ -122,7 +122,7 @@ def test_no_task_for_cmd(tasks: Tasks, running: Running, runs: Runs) -> None:
     running.change(1)
     assert running.process.stderr is not None
     said = running.process.stderr.readline().decode()
-    assert said.startswith(f"aioteredo: cannot run {sys.executable!r}: ")
+    assert said.startswith(f"aioteredo: port 1: cannot run {sys.executable!r}: ")
     tasks.allow_any()
     running.change(2)
     assert runs.next().port == "2"
@@ -140,4 +140,4 @@ def test_one_task_for_cmd(tasks: Tasks, running: Running, runs: Runs) -> None:
     run = runs.next()
     running.process.send_signal(signal.SIGTERM)
     run.wait_until_gone()
-    assert running.wait() == (143, "")
+    assert running.wait() == (death(signal.SIGTERM), "")

@@ -291,10 +291,8 @@ def test_wrong_option_is_wrong_usage(
     option: str, error: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A user or a cgroup that cannot be is named, and exits with 2."""
-    with pytest.raises(SystemExit) as raised:
-        main(["watch", "--backend=miredo", option])
-    assert raised.value.code == 2
-    assert f"argument {error}" in capsys.readouterr().err
+    assert main(["watch", "--backend=miredo", option]) == 2
+    assert error in capsys.readouterr().err
 
 
 def test_options_on_another_system_are_unavailable(

@@ -19,7 +19,7 @@ import pytest
 from aioteredo import BackendError, SimulatedBackend, _new_thread, _output, use_backend
 from aioteredo._cli import main
 
-from .command import Running, Runs, command, environment, write_package
+from .command import Running, Runs, command, death, environment, write_package
 from .outputs import KINDS, Output, output, reset
 from .waiting import join, limit, start_thread, wait_until
 
@@ -226,7 +226,7 @@ def test_signal_ends_a_watch_whose_reader_is_stalled(
     running.start("watch", "--initial", "--json", stdout=out.writing)
     running.change(1)
     running.process.send_signal(signal.SIGTERM)
-    assert running.wait() == (143, "")
+    assert running.wait() == (death(signal.SIGTERM), "")
 
 
 @kinds("pipe", "socket", "tcp", "terminal")
@@ -331,7 +331,7 @@ def test_ctrl_c_ends_a_port_whose_reader_is_stalled(out: Output) -> None:
             _, error = process.communicate(timeout=limit())
         finally:
             process.kill()
-    assert (process.returncode, error) == (130, b"")
+    assert (process.returncode, error) == (death(signal.SIGINT), b"")
 
 
 # errors
@@ -413,7 +413,7 @@ def test_one_line_is_written_where_no_thread_can_be_started(
         raise BackendError("Thread.start", errno.EAGAIN, "errno")
 
     monkeypatch.setattr(_new_thread, "start_thread", refuse)
-    assert main(["port", "--backend", "no-such-backend"]) == 1
+    assert main(["port", "--backend", "no-such-backend"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -434,7 +434,7 @@ def test_command_that_cannot_say_why_it_fails_ends(out: Output, blocking: bool) 
         timeout=limit(),
         check=False,
     )
-    assert (result.returncode, result.stdout) == (1, b"")
+    assert (result.returncode, result.stdout) == (2, b"")
 
 
 @kinds("pipe")
@@ -449,7 +449,7 @@ def test_error_output_that_does_not_block_gets_the_whole_line(out: Output) -> No
             timeout=limit(),
             check=False,
         )
-        assert result.returncode == 1
+        assert result.returncode == 2
         (line,) = lines()
     assert line.startswith("aioteredo: ")
     assert line.count("x") >= 100_000
@@ -470,7 +470,7 @@ def test_exec_follows_the_port_although_its_error_output_is_stalled(
         assert cmd.argument == port
         cmd.finish(1)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(limit()) == 143
+    assert running.process.wait(limit()) == death(signal.SIGTERM)
 
 
 @kinds("pipe")

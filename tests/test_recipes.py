@@ -133,7 +133,7 @@ def unit() -> configparser.SectionProxy:
 
 def recipe() -> list[str]:
     """The command, as a shell reads it; what it says comes with its output."""
-    return ["sh", "-c", f"exec {block('sh', 'exec --initial')} 2>&1"]
+    return ["sh", "-c", f"exec {block('sh', 'nft')} 2>&1"]
 
 
 def recipe_of_unit() -> list[str]:
