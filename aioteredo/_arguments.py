@@ -26,9 +26,10 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
     :raises UsageError: if something is wrong. Its note is the name of the command
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    for option, _ in read(MAIN.options, words):
-        return Arguments(command=option.attribute, page=None)
+    values, words = read(MAIN.options, sys.argv[1:] if argv is None else argv)
+    for option in MAIN.options:
+        if values[option.attribute]:
+            return Arguments(command=option.attribute, page=None)
     if not words:
         raise UsageError("COMMAND is missing")
 
@@ -48,23 +49,19 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
 def _parse_command(name: str, words: list[str]) -> Arguments:
     command = COMMANDS[name]
-    arguments = Arguments(command=name)
-    for option in command.options:
-        setattr(arguments, option.attribute, option.default)
+    values, operands = read(command.options, words)
+    if values.pop(HELP.attribute):
+        return Arguments(command="help", page=name)
 
-    for option, value in read(command.options, words):
-        if option is HELP:
-            return Arguments(command="help", page=name)
-        setattr(arguments, option.attribute, value)
-
-    if command.operands and not words:
+    if command.operands and not operands:
         raise UsageError("CMD is missing: name the command to run")
-    if words and not command.operands:
-        raise UsageError(f"there is no argument {words[0]!r}: leave it out")
+    if operands and not command.operands:
+        raise UsageError(f"there is no argument {operands[0]!r}: leave it out")
+
+    arguments = Arguments(command=name, argv=operands, **values)
     if BACKEND in command.options:
         _check_backend(arguments.backend)
         _make_miredo(arguments)
-    arguments.argv = words
     return arguments
 
 

@@ -1,20 +1,12 @@
-"""The grammar of the command line: options, their values, and the operands after them.
-
-The rules are POSIX's and GNU's: ``-n5``, ``-n 5``, ``--count=5`` and ``--count 5`` are the
-same, ``-ij`` is ``-i -j``, and the last one of several wins. The first operand ends the
-options, and so does ``--``. An option's name cannot be abbreviated.
-"""
-
-# argparse would read the options, but not say the same on Python 3.11 to 3.15: messages,
-# usage lines, colours and accepted forms differ. It names the command only in some errors,
-# it writes to a pipe without noticing that the reader has gone, and its import makes
-# "aioteredo port" start later.
+"""The options of the command line, as argparse reads them, and the errors about them."""
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 
@@ -49,48 +41,54 @@ class Option(NamedTuple):
         return self.names[-1].removeprefix("--").replace("-", "_")
 
 
-def read(options: Iterable[Option], words: list[str]) -> Iterator[tuple[Option, Any]]:
-    """Take the options from the beginning of *words*; the operands are left.
+def read(
+    options: Iterable[Option], words: Iterable[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Read the options at the beginning of *words*; the first operand ends them.
 
+    :return: the value of each option by its attribute, and the operands
     :raises UsageError: if there is no such option, or its value is wrong
     """
-    by_name = {name: option for option in options for name in option.names}
-
-    while words and words[0].startswith("-") and words[0] != "-":
-        word = words.pop(0)
-        if word == "--":
-            return
-        long = word.startswith("--")
-        if long:
-            name, has_value, text = word.partition("=")
-        else:
-            name, text = word[:2], word[2:]
-            has_value = text
-
-        option = by_name.get(name)
-        if option is None:
-            raise UsageError(f"there is no option {name!r}{_did_you_mean(name, by_name)}")
+    # argparse's own messages differ between the versions of Python, and do not say what
+    # to do. So none of them is shown: the functions that convert a value raise UsageError,
+    # and ArgumentError only tells which option has no value, or has one too many.
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False
+    )
+    by_name: dict[str, Option] = {}
+    for option in options:
+        by_name.update(dict.fromkeys(option.names, option))
         if option.value:
-            if not has_value:
-                text = _next_value(option, words, by_name)
-            yield option, _convert(option, text)
-            continue
+            convert = partial(_convert, option)
+            parser.add_argument(*option.names, type=convert, default=option.default)
+        else:
+            parser.add_argument(*option.names, action="store_true")
+    parser.add_argument("operands", nargs=argparse.REMAINDER)
 
-        if has_value and (long or text.startswith("-")):
-            raise UsageError(f"{name} takes no value, but got {text!r}")
-        if has_value:  # -ij is -i -j
-            words.insert(0, f"-{text}")
-        yield option, True
+    try:
+        namespace, unknown = parser.parse_known_args(list(words))
+    except argparse.ArgumentError as error:
+        names = (error.argument_name or "").split("/")
+        raise UsageError(_describe(by_name[names[-1]])) from None
+
+    values = vars(namespace)
+    operands: list[str] = values.pop("operands")
+    if operands[:1] == ["--"]:
+        del operands[0]
+    if unknown and not values.get("help"):
+        name = unknown[0].partition("=")[0]
+        raise UsageError(f"there is no option {name!r}{_did_you_mean(name, by_name)}")
+    return values, operands
 
 
-def _next_value(option: Option, words: list[str], names: Iterable[str]) -> str:
-    # A negative number is a value, if a wrong one, and so may be other text with a dash.
-    # Another option in the place of the value means that the value has been forgotten.
-    if words and not words[0].startswith("--") and words[0] not in names:
-        return words.pop(0)
+def _describe(option: Option) -> str:
     name = option.names[-1]
-    hint = f"; write {name}={words[0]} if that is the value" if words else ""
-    raise UsageError(f"{name} needs a value, {option.value}{hint}")
+    if not option.value:
+        return f"{name} takes no value"
+    return (
+        f"{name} needs a value, {option.value}; if the value begins with a dash, write "
+        f"{name}={option.value}"
+    )
 
 
 def _convert(option: Option, text: str) -> Any:

@@ -26,6 +26,7 @@ from aioteredo._commands import (
     Fact,
 )
 from aioteredo._help import meaning
+from aioteredo._options import read
 
 from .command import VARIABLES as SHELL_VARIABLES
 from .command import environment, run, write_package
@@ -144,18 +145,9 @@ def wrong(*arguments: str, env: dict[str, str] | None = None) -> str:
             ["port", "--initial"],
             "aioteredo port: there is no option '--initial'",
         ),
-        (
-            ["port", "-jx"],
-            "aioteredo port: there is no option '-x'",
-        ),
-        (
-            ["port", "-j-x"],
-            "aioteredo port: -j takes no value, but got '-x'",
-        ),
-        (
-            ["port", "--json=yes"],
-            "aioteredo port: --json takes no value, but got 'yes'",
-        ),
+        (["port", "-x"], "aioteredo port: there is no option '-x'"),
+        (["port", "-jx"], "aioteredo port: --json takes no value"),
+        (["port", "--json=yes"], "aioteredo port: --json takes no value"),
         (
             ["port", "6"],
             "aioteredo port: there is no argument '6': leave it out",
@@ -166,17 +158,18 @@ def wrong(*arguments: str, env: dict[str, str] | None = None) -> str:
         ),
         (
             ["port", "-b"],
-            "aioteredo port: --backend needs a value, NAME",
+            "aioteredo port: --backend needs a value, NAME; if the value begins with a "
+            "dash, write --backend=NAME",
         ),
         (
             ["port", "-b", "-j"],
-            "aioteredo port: --backend needs a value, NAME; "
-            "write --backend=-j if that is the value",
+            "aioteredo port: --backend needs a value, NAME; if the value begins with a "
+            "dash, write --backend=NAME",
         ),
         (
             ["port", "-b", "--json"],
-            "aioteredo port: --backend needs a value, NAME; "
-            "write --backend=--json if that is the value",
+            "aioteredo port: --backend needs a value, NAME; if the value begins with a "
+            "dash, write --backend=NAME",
         ),
         (
             ["port", "--backend", "mirdo"],
@@ -240,8 +233,8 @@ def wrong(*arguments: str, env: dict[str, str] | None = None) -> str:
         ),
         (
             ["exec", "--no-port", "--fail-fast", "true"],
-            "aioteredo exec: --no-port needs a value, TEXT; "
-            "write --no-port=--fail-fast if that is the value",
+            "aioteredo exec: --no-port needs a value, TEXT; if the value begins with a "
+            "dash, write --no-port=TEXT",
         ),
     ],
 )
@@ -477,19 +470,18 @@ def test_parser_takes_what_the_help_page_says(name: str) -> None:
     """Each name of each option is accepted, and the default is what the page says."""
     command = COMMANDS[name]
     cmd = ["true"] if command.operands else []
-    with use_backend(SimulatedBackend()):
-        defaults = vars(parse([name, *cmd]))
-        for option in command.options:
-            if option is HELP:
-                continue
-            if option.default not in (None, False):
-                assert option.otherwise == str(option.default)
-            assert defaults[option.attribute] == option.default
-            value = [next(iter(option.choices), "7")] if option.value else []
-            for flag in option.names:
-                arguments = vars(parse([name, flag, *value, *cmd]))
-                read = arguments[option.attribute]
-                assert str(read).removesuffix(".0") == (value or ["True"])[0]
+    defaults, _ = read(command.options, cmd)
+    for option in command.options:
+        if option is HELP:
+            continue
+        if option.default not in (None, False):
+            assert option.otherwise == str(option.default)
+        assert defaults[option.attribute] == option.default
+        value = [next(iter(option.choices), "7")] if option.value else []
+        for flag in option.names:
+            values, _ = read(command.options, [flag, *value, *cmd])
+            text = str(values[option.attribute]).removesuffix(".0")
+            assert text == (value or ["True"])[0]
 
 
 def test_built_in_backends_are_the_choices_of_the_help_pages() -> None:

@@ -175,7 +175,7 @@ def test_nothing_heavy_is_imported() -> None:
     """``port`` and ``backends`` need no event loop, and don't load one."""
     code = """
 import sys
-from aioteredo._cli import main
+from aioteredo.__main__ import main
 sys.argv[1:] = [{}]
 main()
 print(*sys.modules)
@@ -580,7 +580,7 @@ class Interrupt(MetaPathFinder):
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupt())
-from aioteredo._cli import main
+from aioteredo.__main__ import main
 sys.exit(main())
 """
 
