@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from threading import Lock
+from threading import RLock
 from typing import Final
 
 from anyio.lowlevel import checkpoint
@@ -31,7 +31,7 @@ from ._threads import run_sync
 
 _live: Final[dict[Registration, Subscription]] = {}
 _by_loop: Final[dict[Hashable, set[Registration]]] = {}
-_tables_lock = Lock()  # for changes of both; never taken by a finalizer or in a loop
+_tables_lock = RLock()  # for changes of both; never taken by a finalizer or in a loop
 
 
 class Registration:
@@ -39,7 +39,7 @@ class Registration:
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
-        self._lock = Lock()  # held for the whole native call
+        self._lock = RLock()  # held for the whole native call
         self._abandoned = False
         self.backend: Backend | None = None  # known once the watch is opening
         self.left_behind = False  # cancelled because its event loop had been closed
@@ -112,18 +112,20 @@ class Registration:
 
         :raises Exception: of the backend, if it refuses, to the first caller
         """
-        with self._lock:
-            subscription = _live.get(self)
-            if subscription is None:
-                return
-            try:
-                subscription.cancel()
-            except Exception:
-                self._remove()
-                raise
-            # KeyboardInterrupt leaves the registration in the table: at exit, cancelling
-            # runs on the main thread, and is tried again.
-            self._remove()
+        _call_holding(self._lock, self._cancel_if_live)
+
+    def _cancel_if_live(self) -> None:
+        subscription = _live.get(self)
+        if subscription is None:
+            return
+        try:
+            subscription.cancel()
+        except Exception:
+            _call_holding(_tables_lock, self._remove)
+            raise
+        # KeyboardInterrupt leaves the registration in the table: at exit, cancelling runs
+        # on the main thread, and is tried again.
+        _call_holding(_tables_lock, self._remove)
 
     def abandon(self) -> bool:
         """Have the reaper cancel the subscription. From any thread, even a finalizer.
@@ -147,11 +149,27 @@ class Registration:
 
     def _remove(self) -> None:
         native = self._loop.native
-        with _tables_lock:
-            del _live[self]
-            _by_loop[native].remove(self)
-            if not _by_loop[native]:
-                del _by_loop[native]
+        del _live[self]
+        _by_loop[native].remove(self)
+        if not _by_loop[native]:
+            del _by_loop[native]
+
+
+def _call_holding(lock: RLock, call: Callable[[], object]) -> None:
+    """Call *call* while this thread holds *lock*, even if Ctrl-C strikes.
+
+    From Python 3.14 on, Ctrl-C can be raised after ``with lock`` has acquired the lock and
+    before its block begins. The lock would stay held, and the next attempt to cancel at
+    the interpreter's exit would wait for it until the process is killed.
+    """
+    try:
+        lock.acquire()
+        call()
+    finally:
+        try:  # noqa: SIM105 - Ctrl-C could be raised inside of suppress()
+            lock.release()
+        except RuntimeError:  # interrupted before this thread acquired the lock
+            pass
 
 
 def _cancel_left_behind() -> None:
@@ -200,7 +218,7 @@ atexit.register(_cancel_all)
 def _forget_after_fork() -> None:  # pragma: no cover - it runs in the child
     """Forget the parent's registrations: the parent cancels them."""
     global _tables_lock
-    _tables_lock = Lock()
+    _tables_lock = RLock()
     _live.clear()
     _by_loop.clear()
 

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
@@ -23,6 +24,8 @@ from aioteredo import (
 from ..native import StandIn
 from ..support.backends import CountingBackend
 from ..waiting import in_time, join, start_thread, wait_until
+
+every_loop = pytest.mark.every_loop
 
 
 def test_ctrl_c_while_opening_leaves_nothing_registered(stand_in: StandIn) -> None:
@@ -156,3 +159,56 @@ def test_ctrl_c_at_exit_cancels_every_registration() -> None:
         _registration._cancel_all()
     assert (backend.subscribed, backend.cancelled) == (5, 5)
     loop.close()
+
+
+class InterruptedLock:
+    """A lock that Ctrl-C interrupts once, right before or after it is acquired."""
+
+    def __init__(self, moment: str) -> None:
+        self._lock = threading.RLock()
+        self._strikes = [moment]
+
+    def acquire(self) -> bool:
+        self._strike("before")
+        assert self._lock.acquire(timeout=1), "the lock is still held"
+        self._strike("after")
+        return True
+
+    def _strike(self, moment: str) -> None:
+        if moment in self._strikes:
+            self._strikes.remove(moment)
+            raise KeyboardInterrupt
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def is_free(self) -> bool:
+        free: list[bool] = []
+        join(start_thread(lambda: free.append(self._lock.acquire(blocking=False))))
+        return free == [True]
+
+
+@every_loop
+@pytest.mark.parametrize("lock", ["the registration's", "the tables'"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_ctrl_c_at_exit_as_a_lock_is_acquired_leaves_the_lock_free(
+    client: SimulatedBackend, lock: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt finds the lock free, and cancels."""
+    interrupted = InterruptedLock(moment)
+    watch = watch_teredo_port(backend=client)
+    events = await watch.__aenter__()
+    if lock == "the registration's":
+        events._registration._lock = interrupted  # type: ignore[assignment]
+    else:
+        monkeypatch.setattr(_registration, "_tables_lock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _registration._cancel_all()
+    assert interrupted.is_free()
+    assert not _registration._live
+    assert client.subscriber_count == 0
