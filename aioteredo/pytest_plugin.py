@@ -7,16 +7,15 @@ those that never use it. So no backend is imported here until the fixture is use
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from .backends.simulated import SimulatedBackend
+import aioteredo
 
 
+# The annotation names the package, which imports the class for tools that read it.
 @pytest.fixture
-def teredo() -> Iterator[SimulatedBackend]:
+def teredo() -> Iterator[aioteredo.SimulatedBackend]:
     """A Teredo client of this test's own, which every watch uses by default."""
     from ._backend import use_backend
     from .backends.simulated import SimulatedBackend

@@ -11,6 +11,7 @@ import pytest
 
 import aioteredo
 import aioteredo.testing
+from aioteredo import pytest_plugin
 
 
 def annotated() -> Iterator[tuple[str, object]]:
@@ -23,6 +24,7 @@ def annotated() -> Iterator[tuple[str, object]]:
             if isinstance(value, type):
                 yield name, value
                 yield from methods(value)
+    yield "teredo", inspect.unwrap(pytest_plugin.teredo)
 
 
 def methods(cls: type) -> Iterator[tuple[str, object]]:
@@ -48,6 +50,7 @@ def test_every_public_class_and_function_is_looked_at() -> None:
     } - aliases
     assert expected | {"Driver", "BackendContract"} <= {*ANNOTATED}
     assert {"MiredoBackend.get_port", "SimulatedBackend.subscriber_count"} <= {*ANNOTATED}
+    assert inspect.isfunction(ANNOTATED["teredo"])
 
 
 @pytest.mark.parametrize("name", sorted(ANNOTATED))
