@@ -116,6 +116,39 @@ async def test_run_of_events_ends_whichever_task_receives_them() -> None:
     assert turns >= 5
 
 
+@pytest.mark.asyncio_loops
+async def test_run_of_events_is_interrupted_no_more_often_than_need_be() -> None:
+    """Other tasks get one turn after each full run, and after a wait a new run begins."""
+    mailbox = Mailbox(current_loop(), 10 * BUDGET)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async def receive(count: int) -> int:
+        before = turns
+        for _ in range(count):
+            await mailbox.receive()
+        return turns - before
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        await checkpoint()
+        for _ in range(4 * BUDGET - 1):
+            mailbox.push(1, 0)
+        assert await receive(4 * BUDGET - 1) == 3
+
+        asyncio.get_running_loop().call_soon(mailbox.push, 1, 0)
+        await mailbox.receive()
+        for _ in range(BUDGET):
+            mailbox.push(1, 0)
+        assert await receive(BUDGET) == 0
+        tasks.cancel_scope.cancel()
+
+
 @every_loop
 async def test_cancelled_scope_takes_no_event() -> None:
     """In a scope that is cancelled already, ``receive`` raises and leaves the event."""
@@ -376,6 +409,34 @@ async def test_busy_consumer_is_not_woken() -> None:
         await mailbox.receive()
     mailbox.push(5, 0)
     assert posts == [[1]]
+
+
+@every_loop
+async def test_consumer_that_was_cancelled_is_not_woken() -> None:
+    """Nothing is posted for a task that does not wait any more."""
+    posts = []
+    mailbox = Mailbox(spied(lambda: posts.append(1)), 4)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mailbox.receive)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    mailbox.push(1, 0)
+    assert not posts
+
+
+@every_loop
+async def test_closing_wakes_the_consumer() -> None:
+    """A task that waits gets ClosedResourceError when the mailbox is closed."""
+    mailbox = Mailbox(current_loop(), 2)
+
+    async def wait() -> None:
+        with pytest.raises(ClosedResourceError):
+            await mailbox.receive()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await wait_all_tasks_blocked()
+        mailbox.close()
 
 
 @every_loop
