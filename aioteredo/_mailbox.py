@@ -123,7 +123,6 @@ class Mailbox:
     def close(self) -> None:
         """Drop the events and refuse more. From any thread."""
         self._events = deque(maxlen=0)
-        self._error = None
         self._wake()
 
     @property
