@@ -53,7 +53,11 @@ def read(
     # to do. So none of them is shown: the functions that convert a value raise UsageError,
     # and ArgumentError only tells which option has no value, or has one too many.
     parser = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, exit_on_error=False
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+        # Without a width, argparse imports shutil to ask for the terminal's.
+        formatter_class=partial(argparse.HelpFormatter, width=80),
     )
     by_name: dict[str, Option] = {}
     for option in options:

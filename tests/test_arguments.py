@@ -264,7 +264,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_colours_are_not_forced_into_an_error() -> None:
-    """The errors of some Pythons' argparse are coloured, and ours are on none of them."""
+    """An error has no colours, although argparse of newer Pythons has coloured errors."""
     wrong("watch", "--count", "0", env=environment(FORCE_COLOR="1"))
 
 

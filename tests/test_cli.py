@@ -181,10 +181,10 @@ main()
 print(*sys.modules)
 """
     heavy = {"anyio", "asyncio", "trio", "logging", "json", "pathlib", "shutil", "datetime"}
-    heavy |= {"argparse", "difflib", "textwrap"}
+    heavy |= {"difflib", "textwrap"}
     for arguments, allowed in (
         ("'port', '--backend', 'simulated'", set()),
-        ("'backends'", heavy - {"anyio", "asyncio", "trio", "argparse"}),
+        ("'backends'", heavy - {"anyio", "asyncio", "trio"}),
     ):
         result = subprocess.run(
             [sys.executable, "-c", code.format(arguments)],

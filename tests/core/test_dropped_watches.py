@@ -12,7 +12,7 @@ from functools import partial
 import anyio
 import pytest
 import trio
-from anyio import ClosedResourceError
+from anyio import ClosedResourceError, wait_all_tasks_blocked
 
 from aioteredo import (
     PortEvent,
@@ -164,3 +164,23 @@ async def test_closed_watch_is_dropped_without_a_warning(client: SimulatedBacken
         warnings.simplefilter("error")
         del events
         gc.collect()
+
+
+@every_loop
+async def test_task_that_waits_for_an_event_of_a_dropped_stream_is_woken(
+    client: SimulatedBackend,
+) -> None:
+    """What ``anext()`` returned does not hold the stream; its task doesn't wait in vain."""
+    watch = watch_teredo_port(backend=client)
+    event = anext(await watch.__aenter__())
+
+    async def wait() -> None:
+        with pytest.raises(ClosedResourceError):
+            await event
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await wait_all_tasks_blocked()
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            del watch
+            gc.collect()
