@@ -5,7 +5,7 @@
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from ._backend import Backend, BackendLike, Sink, Subscription, use_backend
+    from ._backend import Backend, BackendLike, Sink, Subscription
     from ._errors import BackendError, BackendUnavailableError, TeredoError
     from ._events import (
         TEREDO_MULTICAST_ADDRESS,
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         PortEvent,
     )
     from ._mailbox import BackendFailedError
+    from ._selection import use_backend
     from ._watch import PortEventStream, get_teredo_port, watch_teredo_port
     from .backends.iphlpapi import IphlpapiBackend
     from .backends.miredo import MiredoBackend
@@ -53,8 +54,10 @@ if not TYPE_CHECKING:  # pragma: no branch
         # Each module is imported by a statement. Tools that freeze a program look for
         # such statements, and would leave out a module that is imported by its name.
         match name:
-            case "Backend" | "BackendLike" | "Sink" | "Subscription" | "use_backend":
+            case "Backend" | "BackendLike" | "Sink" | "Subscription":
                 from . import _backend as module
+            case "use_backend":
+                from . import _selection as module
             case "BackendError" | "BackendUnavailableError" | "TeredoError":
                 from . import _errors as module
             case (

@@ -21,7 +21,7 @@ def main() -> int:
     """
     if sys.platform == "win32":  # pragma: no cover - measured on Linux
         try:
-            from aioteredo._cli import main as run
+            from aioteredo._cli.commands import main as run
 
             return run(None)
         except KeyboardInterrupt:  # Each import is in this block: Ctrl-C ends it quietly.
@@ -37,7 +37,7 @@ def main() -> int:
     status = 0
     atexit.register(lambda: _die(status - 128) if status > 128 else None)
 
-    from aioteredo._cli import main as run
+    from aioteredo._cli.commands import main as run
 
     status = run(None)
     return status

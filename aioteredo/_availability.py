@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ._backend import default_name, names, resolve
 from ._errors import TeredoError
+from ._selection import default_name, names, resolve
 
 
 class Availability(NamedTuple):

@@ -10,10 +10,11 @@ from typing import Final
 
 from anyio.lowlevel import checkpoint
 
-from ._backend import Backend, BackendLike, Sink, Subscription, resolve
+from ._backend import Backend, BackendLike, Sink, Subscription
 from ._fork import after_fork_in_child
 from ._loop import EventLoop
 from ._reaper import reaper
+from ._selection import resolve
 from ._threads import run_sync
 
 # A subscription can be cancelled from four places:

@@ -18,13 +18,14 @@ from typing import Any, NoReturn, SupportsIndex
 from anyio.abc import UnreliableObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
-from ._backend import BackendLike, check_backend, resolve
+from ._backend import BackendLike
 from ._checks import check_integer
 from ._events import PortEvent
 from ._loop import current_loop
 from ._mailbox import Mailbox
 from ._public import public
 from ._registration import Registration
+from ._selection import check_backend, resolve
 from ._threads import run_sync
 
 

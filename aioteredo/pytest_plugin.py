@@ -17,7 +17,7 @@ import aioteredo
 @pytest.fixture
 def teredo() -> Iterator[aioteredo.SimulatedBackend]:
     """A Teredo client of this test's own, which every watch uses by default."""
-    from ._backend import use_backend
+    from ._selection import use_backend
     from .backends.simulated import SimulatedBackend
 
     with SimulatedBackend() as backend, use_backend(backend):

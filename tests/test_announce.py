@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aioteredo import BackendError, BackendUnavailableError, SimulatedBackend, use_backend
-from aioteredo._cli import main
+from aioteredo._cli.commands import main
 
 from .command import Running, command, death, environment, write_package
 from .outputs import Output, output

@@ -12,10 +12,11 @@ import pytest
 
 import aioteredo
 from aioteredo import SimulatedBackend, use_backend
-from aioteredo._arguments import parse
-from aioteredo._backend import BUILT_IN
-from aioteredo._cli import main
-from aioteredo._commands import (
+from aioteredo._cli.arguments import parse
+from aioteredo._cli.commands import main
+from aioteredo._cli.help import meaning
+from aioteredo._cli.options import read
+from aioteredo._cli.reference import (
     BACKEND,
     COMMANDS,
     HELP,
@@ -25,8 +26,7 @@ from aioteredo._commands import (
     Command,
     Fact,
 )
-from aioteredo._help import meaning
-from aioteredo._options import read
+from aioteredo._selection import BUILT_IN
 
 from .command import VARIABLES as SHELL_VARIABLES
 from .command import environment, run, write_package
@@ -313,7 +313,7 @@ def test_checking_a_name_imports_no_backend() -> None:
     """A right name costs no import, and a built-in one no search of the packages."""
     code = """
 import sys
-from aioteredo._arguments import parse
+from aioteredo._cli.arguments import parse
 parse(["port", "--backend", "miredo"])
 print(*[name for name in sys.modules if "backends" in name or "metadata" in name])
 """

@@ -18,7 +18,7 @@ import aioteredo
 from aioteredo import (
     BackendUnavailableError,
     SimulatedBackend,
-    _backend,
+    _selection,
     get_teredo_port,
     use_backend,
     watch_teredo_port,
@@ -29,7 +29,7 @@ from aioteredo import (
 def no_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """No default and nothing loaded yet, whatever the environment says."""
     monkeypatch.delenv("AIOTEREDO_BACKEND", raising=False)
-    monkeypatch.setattr(_backend, "_by_name", {})
+    monkeypatch.setattr(_selection, "_by_name", {})
 
 
 @pytest.mark.every_loop
@@ -91,7 +91,7 @@ def test_no_backend(backend: object) -> None:
 @pytest.mark.every_loop
 async def test_platforms_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is a default for the platform, nothing has to be said."""
-    monkeypatch.setattr(_backend, "PLATFORM_DEFAULT", "simulated")
+    monkeypatch.setattr(_selection, "PLATFORM_DEFAULT", "simulated")
     assert await get_teredo_port() in range(49152, 65536)
 
 
@@ -101,13 +101,13 @@ def test_blocks_of_two_threads_need_not_nest() -> None:
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert _backend._default() == ("two", "use_backend()")
+    assert _selection._default() == ("two", "use_backend()")
     second.__exit__(None, None, None)
-    assert not _backend._defaults
+    assert not _selection._defaults
 
 
 def entry_points(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    group = _backend.ENTRY_POINT_GROUP
+    group = _selection.ENTRY_POINT_GROUP
     points = EntryPoints(EntryPoint(n, v, group) for n, v in values.items())
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: points)
 
@@ -128,7 +128,7 @@ async def test_backend_of_another_package(monkeypatch: pytest.MonkeyPatch) -> No
     )
     assert await get_teredo_port(backend="other") == 1234
     await get_teredo_port(backend="simulated")
-    assert _backend.names() == ["iphlpapi", "simulated", "miredo", "other"]
+    assert _selection.names() == ["iphlpapi", "simulated", "miredo", "other"]
 
 
 def other_backend() -> SimulatedBackend:
@@ -192,13 +192,13 @@ def test_forked_child_makes_its_own_named_backend() -> None:
     code = """
 import os, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-from aioteredo import _backend
-parents = _backend.resolve("simulated")
+from aioteredo import _selection
+parents = _selection.resolve("simulated")
 pid = os.fork()
 if pid == 0:
-    os._exit(_backend.resolve("simulated") is parents)
+    os._exit(_selection.resolve("simulated") is parents)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-assert _backend.resolve("simulated") is parents
+assert _selection.resolve("simulated") is parents
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
 
@@ -207,7 +207,7 @@ assert _backend.resolve("simulated") is parents
 
 
 def asks_directly() -> SimulatedBackend:
-    return SimulatedBackend(_backend.resolve("other").get_port())
+    return SimulatedBackend(_selection.resolve("other").get_port())
 
 
 def asks_through_a_loop() -> SimulatedBackend:
@@ -215,18 +215,18 @@ def asks_through_a_loop() -> SimulatedBackend:
 
 
 def asks_itself() -> SimulatedBackend:
-    return SimulatedBackend(_backend.resolve("asker").get_port())
+    return SimulatedBackend(_selection.resolve("asker").get_port())
 
 
 def asks_on_a_thread() -> SimulatedBackend:
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(context.run, _backend.resolve, "asker")
+        asked = pool.submit(context.run, _selection.resolve, "asker")
         return SimulatedBackend(asked.result().get_port())
 
 
 def asks_the_asker() -> SimulatedBackend:
-    return SimulatedBackend(_backend.resolve("asker").get_port())
+    return SimulatedBackend(_selection.resolve("asker").get_port())
 
 
 @pytest.mark.parametrize("factory", ["asks_directly", "asks_through_a_loop"])
@@ -238,7 +238,7 @@ def test_factory_that_asks_another_named_backend_gets_it(
         monkeypatch, asker=f"{__name__}:{factory}", other=f"{__name__}:other_backend"
     )
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(_backend.resolve, "asker")
+        asked = pool.submit(_selection.resolve, "asker")
         assert asked.result(20).get_port() == 1234
 
 
@@ -249,7 +249,7 @@ def test_factory_that_asks_for_its_own_name_is_unavailable(
     """A factory that asks for itself gets an error that says so, on any thread."""
     entry_points(monkeypatch, asker=f"{__name__}:{factory}")
     with pytest.raises(BackendUnavailableError, match=r"itself \(asker -> asker\)"):
-        _backend.resolve("asker")
+        _selection.resolve("asker")
 
 
 def test_factories_that_ask_for_each_other_are_unavailable(
@@ -260,9 +260,9 @@ def test_factories_that_ask_for_each_other_are_unavailable(
         monkeypatch, asker=f"{__name__}:asks_directly", other=f"{__name__}:asks_the_asker"
     )
     with pytest.raises(BackendUnavailableError, match="asker -> other -> asker"):
-        _backend.resolve("asker")
+        _selection.resolve("asker")
     with pytest.raises(BackendUnavailableError, match="other -> asker -> other"):
-        _backend.resolve("other")
+        _selection.resolve("other")
 
 
 def test_name_that_failed_to_load_can_be_asked_for_again(
@@ -271,9 +271,9 @@ def test_name_that_failed_to_load_can_be_asked_for_again(
     """An error while loading leaves no trace: the next caller loads the backend."""
     entry_points(monkeypatch, asker=f"{__name__}:asks_itself")
     with pytest.raises(BackendUnavailableError):
-        _backend.resolve("asker")
+        _selection.resolve("asker")
     entry_points(monkeypatch, asker=f"{__name__}:other_backend")
-    assert _backend.resolve("asker").get_port() == 1234
+    assert _selection.resolve("asker").get_port() == 1234
 
 
 def test_threads_that_load_one_name_at_once_get_one_object(
@@ -288,12 +288,12 @@ def test_threads_that_load_one_name_at_once_get_one_object(
         made.append(SimulatedBackend())
         return made[-1]
 
-    monkeypatch.setitem(_backend.BUILT_IN, "simulated", make)
+    monkeypatch.setitem(_selection.BUILT_IN, "simulated", make)
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(_backend.resolve, ["simulated"] * 8))
+        got = list(pool.map(_selection.resolve, ["simulated"] * 8))
     assert len(made) == 8
     assert len({id(backend) for backend in got}) == 1
-    assert _backend.resolve("simulated") is got[0]
+    assert _selection.resolve("simulated") is got[0]
 
 
 @pytest.mark.every_loop
@@ -319,6 +319,6 @@ def test_factory_that_asks_for_its_own_name_through_a_loop_is_unavailable(
         def load(self) -> Callable[[], object]:
             return lambda: asyncio.run(get_teredo_port(backend="own"))
 
-    monkeypatch.setattr(_backend, "_entry_points", lambda: {"own": Point()})
+    monkeypatch.setattr(_selection, "_entry_points", lambda: {"own": Point()})
     with pytest.raises(BackendUnavailableError, match="own"):
         asyncio.run(get_teredo_port(backend="own"))

@@ -26,16 +26,10 @@ import anyio
 import pytest
 
 import aioteredo
-from aioteredo import (
-    BackendError,
-    PortEvent,
-    SimulatedBackend,
-    __main__,
-    _lines,
-    _signals,
-    use_backend,
-)
-from aioteredo._cli import main
+from aioteredo import BackendError, PortEvent, SimulatedBackend, __main__, use_backend
+from aioteredo._cli import formats as _lines
+from aioteredo._cli import signals as _signals
+from aioteredo._cli.commands import main
 from aioteredo._errors import NoDefaultBackendError
 
 from .command import (
@@ -513,7 +507,7 @@ def test_interrupted_before_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aioteredo._cli.resolve", interrupt)
+    monkeypatch.setattr("aioteredo._cli.commands.resolve", interrupt)
     monkeypatch.setattr(sys, "argv", ["aioteredo", "port"])
     assert __main__.main() == 130
 
@@ -576,7 +570,7 @@ from importlib.abc import MetaPathFinder
 
 class Interrupt(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "aioteredo._arguments":
+        if name == "aioteredo._cli.arguments":
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupt())

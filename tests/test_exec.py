@@ -18,17 +18,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from aioteredo import (
-    BackendError,
-    SimulatedBackend,
-    _exec,
-    _process_group,
-    use_backend,
-)
-from aioteredo._children import Children
-from aioteredo._cli import main
-from aioteredo._exec import follow
-from aioteredo._signals import Signals
+from aioteredo import BackendError, SimulatedBackend, use_backend
+from aioteredo._cli import exec as _exec
+from aioteredo._cli.commands import main
+from aioteredo._cli.exec import follow
+from aioteredo._cli.process_group import Children
+from aioteredo._cli.process_group import posix as _process_group
+from aioteredo._cli.signals import Signals
 
 from . import loops
 from .command import CMD, Run, Running, Runs, death, wait_until_full

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from aioteredo._output import open_missing
+from aioteredo._cli.output import open_missing
 
 from .command import Running, Runs
 from .waiting import wait_until

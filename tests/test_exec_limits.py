@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aioteredo import SimulatedBackend, use_backend
-from aioteredo._cli import main
+from aioteredo._cli.commands import main
 
 from .command import Running, Runs, command, death, environment
 from .waiting import limit, wait_until

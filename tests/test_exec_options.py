@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from aioteredo import SimulatedBackend, use_backend
-from aioteredo._cli import main
+from aioteredo._cli.commands import main
 
 from .command import Running, Runs, death, environment, run
 from .test_exec import Following, its_loop, posix, skip_where_no_process_starts
@@ -158,7 +158,7 @@ async def test_dropped_changes_are_reported_once(
 ) -> None:
     """A run that is repeated does not repeat the report of what was dropped."""
     skip_where_no_process_starts()
-    monkeypatch.setattr("aioteredo._exec.QUEUE_SIZE", 1)
+    monkeypatch.setattr("aioteredo._cli.exec.QUEUE_SIZE", 1)
     async with anyio.create_task_group() as group:
         following = Following(runs, group, on_busy="queue", every=0.01, count=3)
         await following.start(*runs.cmd, "{port}")

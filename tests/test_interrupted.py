@@ -20,7 +20,8 @@ from typing import Any, Self
 import pytest
 
 from aioteredo import BackendError, BackendUnavailableError, MiredoBackend, SimulatedBackend
-from aioteredo.backends import _miredo_subscription, iphlpapi
+from aioteredo.backends import iphlpapi
+from aioteredo.backends.miredo import _subscription as _miredo_subscription
 
 from .native import StandIn
 from .requirements import require
@@ -89,7 +90,8 @@ STRESS = """
 import random, sys
 sys.path.insert(0, {root!r})
 from aioteredo import IphlpapiBackend, MiredoBackend, SimulatedBackend
-from aioteredo.backends import _miredo_subscription, iphlpapi
+from aioteredo.backends import iphlpapi
+from aioteredo.backends.miredo import _subscription as _miredo_subscription
 from tests.test_interrupted import Alarm, Interruption, open_descriptors
 from tests.test_iphlpapi import Pushes
 

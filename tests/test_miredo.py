@@ -33,37 +33,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aioteredo import (
-    BackendError,
-    BackendUnavailableError,
-    MiredoBackend,
-    NotificationType,
-)
-from aioteredo._cli import main
-from aioteredo.backends import (
+from aioteredo import BackendError, BackendUnavailableError, MiredoBackend, NotificationType
+from aioteredo._cli.commands import main
+from aioteredo.backends import miredo
+from aioteredo.backends.miredo import (
     _cgroup,
-    _miredo_subscription,
     _netlink,
+    _subscription,
     _tunnels,
     _user_namespace,
-    miredo,
 )
-from aioteredo.backends._cgroup import Cgroup
-from aioteredo.backends._inet_diag import (
+from aioteredo.backends.miredo._cgroup import Cgroup
+from aioteredo.backends.miredo._inet_diag import (
     SOCK_DIAG_BY_FAMILY,
     CloseListener,
     SocketTable,
     UdpSocket,
     parse_socket,
 )
-from aioteredo.backends._netlink import (
+from aioteredo.backends.miredo._netlink import (
     NETLINK_ROUTE,
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
     Listener,
 )
-from aioteredo.backends._tunnels import RTNLGRP_LINK
+from aioteredo.backends.miredo._tunnels import RTNLGRP_LINK
 
 from . import miredo_lab
 from .command import run as run_command
@@ -109,7 +104,7 @@ class Recorder:
 @contextlib.contextmanager
 def watching(
     backend: MiredoBackend, *, initial: bool = False
-) -> Iterator[tuple[Recorder, _miredo_subscription.Subscription]]:
+) -> Iterator[tuple[Recorder, _subscription.Subscription]]:
     sink = Recorder()
     subscription = backend.subscribe(sink, initial=initial)
     try:
@@ -186,7 +181,7 @@ def backend(netns: None) -> MiredoBackend:
 @pytest.fixture
 def no_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is found by looking again: there must be an event."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
+    monkeypatch.setattr(_subscription, "RETRY_FOR", 0.0)
 
 
 # which backend there is
@@ -1023,10 +1018,10 @@ def test_tunnel_then_bind_is_noticed(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a tunnel was announced the bind is found, though nothing announces it."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", limit())
+    monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
     looks, sink = Looks(monkeypatch), Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
+        patch.setattr(_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
         looks.expect()
@@ -1043,7 +1038,7 @@ def test_bind_right_after_subscribing_is_noticed(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tunnel may have been announced before the watch was there: it looks again."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", limit())
+    monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
     with watching(backend) as (sink, _), bound() as sock:
         assert sink.take() == (port_of(sock), PARAMETER)
 
@@ -1061,7 +1056,7 @@ def test_late_bind_is_noticed_with_the_address(
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """The minute between two looks is short."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_LATER", 0.001)
+    monkeypatch.setattr(_subscription, "RETRY_LATER", 0.001)
 
 
 def test_late_bind_is_noticed_without_an_event(
@@ -1217,7 +1212,7 @@ def test_lost_events_are_made_up_for_by_looking(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When events were lost, one may have been the tunnel's: it looks for the bind."""
-    monkeypatch.setattr(_miredo_subscription, "RETRY_FOR", limit())
+    monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
     looks, receive = Looks(monkeypatch), Listener.receive
 
     def recorded(listener: Listener) -> list[_netlink.Message] | None:
@@ -1229,7 +1224,7 @@ def test_lost_events_are_made_up_for_by_looking(
     monkeypatch.setattr(Listener, "receive", recorded)
     sock, sink = bound(), Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(_miredo_subscription, "RETRY_FOR", 0.0)
+        patch.setattr(_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
         links = subscription._links.socket
@@ -1267,7 +1262,7 @@ def test_flood_of_events_does_not_keep_it_from_looking(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a number of events it looks, even if there are more."""
-    monkeypatch.setattr(_miredo_subscription, "BATCH", 1)
+    monkeypatch.setattr(_subscription, "BATCH", 1)
     sock = bound()
     with watching(backend) as (sink, _):
         for number in range(5):
@@ -1290,7 +1285,7 @@ def test_watches_leave_nothing_open(backend: MiredoBackend, count: int) -> None:
                 pass
     assert open_fds() == before
     assert set(threading.enumerate()) <= threads  # others of the suite may have ended
-    assert not _miredo_subscription._subscriptions
+    assert not _subscription._subscriptions
 
 
 def test_nothing_is_pushed_after_cancel(backend: MiredoBackend) -> None:
@@ -1351,7 +1346,7 @@ def test_failure_on_start_leaves_nothing_open(
     assert (caught.value.function, caught.value.symbol) == (function, "EMFILE")
     assert open_fds() == before
     assert sink.empty()
-    assert not _miredo_subscription._subscriptions
+    assert not _subscription._subscriptions
 
 
 def test_thread_that_cannot_start_leaves_nothing_open(
@@ -1417,7 +1412,7 @@ def test_fork_does_not_disturb_the_parent(backend: MiredoBackend) -> None:
             pid = os.fork()
         if pid == 0:  # pragma: no cover - the child's
             left = open_fds() - before - {str(sock.fileno())}
-            os._exit(bool(left) or bool(_miredo_subscription._subscriptions))
+            os._exit(bool(left) or bool(_subscription._subscriptions))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         sock.close()
         assert sink.take() == (None, PARAMETER)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from aioteredo import BackendError, SimulatedBackend, _new_thread, _output, use_backend
-from aioteredo._cli import main
+from aioteredo import BackendError, SimulatedBackend, _new_thread, use_backend
+from aioteredo._cli import output as _output
+from aioteredo._cli.commands import main
 
 from .command import Running, Runs, command, death, environment, write_package
 from .outputs import KINDS, Output, output, reset

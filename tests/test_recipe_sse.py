@@ -28,7 +28,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import sse
-from aioteredo._backend import resolve
+from aioteredo._selection import resolve
 from aioteredo.backends import simulated
 
 simulated.RESTART_INTERVAL = 3600.0

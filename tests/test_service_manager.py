@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aioteredo._service_manager import ServiceManager
+from aioteredo._cli.service_manager import ServiceManager
 
 from .command import Running, Runs
 from .waiting import limit
@@ -143,7 +143,7 @@ def test_manager_that_reads_nothing(
     monkeypatch: pytest.MonkeyPatch, manager: Manager
 ) -> None:
     """Its full socket holds a message up for a limited time only."""
-    monkeypatch.setattr("aioteredo._service_manager._TIMEOUT", 0.001)
+    monkeypatch.setattr("aioteredo._cli.service_manager._TIMEOUT", 0.001)
     for name, value in manager.environment.items():
         monkeypatch.setenv(name, value)
     mine = ServiceManager()

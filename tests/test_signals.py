@@ -15,7 +15,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aioteredo import __main__, _cli, _signals
+from aioteredo import __main__
+from aioteredo._cli import commands as _cli
+from aioteredo._cli import signals as _signals
 
 from .command import Running, Runs, command, death, environment, write_package
 from .requirements import require

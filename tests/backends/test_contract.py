@@ -50,8 +50,8 @@ if sys.platform == "linux":
     import errno
 
     from aioteredo import MiredoBackend
-    from aioteredo.backends import _miredo_subscription
-    from aioteredo.backends._inet_diag import CloseListener
+    from aioteredo.backends.miredo import _subscription as _miredo_subscription
+    from aioteredo.backends.miredo._inet_diag import CloseListener
 
     from ..test_miredo import UID, bound, tunnel
     from ..test_miredo import netns as netns  # a fixture is found by its name here

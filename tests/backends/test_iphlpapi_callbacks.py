@@ -8,12 +8,7 @@ import threading
 
 import pytest
 
-from aioteredo import (
-    BackendError,
-    NotificationType,
-    PortEvent,
-    watch_teredo_port,
-)
+from aioteredo import BackendError, NotificationType, PortEvent, watch_teredo_port
 from aioteredo._mailbox import Mailbox
 from aioteredo.backends import iphlpapi
 

@@ -15,11 +15,7 @@ from typing import Any
 import pytest
 import trio
 
-from aioteredo import (
-    SimulatedBackend,
-    _registration,
-    watch_teredo_port,
-)
+from aioteredo import SimulatedBackend, _registration, watch_teredo_port
 
 from ..native import StandIn
 from ..support.backends import CountingBackend

@@ -10,12 +10,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from aioteredo import (
-    PortEvent,
-    SimulatedBackend,
-    _mailbox,
-    watch_teredo_port,
-)
+from aioteredo import PortEvent, SimulatedBackend, _mailbox, watch_teredo_port
 
 from ..native import StandIn
 from ..support.streams import receive

@@ -14,12 +14,7 @@ import pytest
 import trio
 from anyio import ClosedResourceError, wait_all_tasks_blocked
 
-from aioteredo import (
-    PortEvent,
-    SimulatedBackend,
-    _registration,
-    watch_teredo_port,
-)
+from aioteredo import PortEvent, SimulatedBackend, _registration, watch_teredo_port
 from aioteredo._mailbox import Mailbox
 
 from ..native import StandIn

@@ -12,12 +12,7 @@ import pytest
 from anyio import ClosedResourceError, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from aioteredo import (
-    BackendError,
-    PortEvent,
-    SimulatedBackend,
-    watch_teredo_port,
-)
+from aioteredo import BackendError, PortEvent, SimulatedBackend, watch_teredo_port
 
 from ..native import StandIn
 from ..waiting import limit

@@ -8,13 +8,7 @@ import warnings
 
 import pytest
 
-from aioteredo import (
-    Backend,
-    SimulatedBackend,
-    _reaper,
-    _registration,
-    watch_teredo_port,
-)
+from aioteredo import Backend, SimulatedBackend, _reaper, _registration, watch_teredo_port
 
 from ..support.backends import CountingBackend
 from ..waiting import limit, wait_until

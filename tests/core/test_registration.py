@@ -9,12 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from aioteredo import (
-    SimulatedBackend,
-    _registration,
-    get_teredo_port,
-    watch_teredo_port,
-)
+from aioteredo import SimulatedBackend, _registration, get_teredo_port, watch_teredo_port
 from aioteredo._backend import Sink
 
 from ..support.backends import CountingBackend

@@ -2,7 +2,7 @@
 
 A line is written whole and at once, past the buffers of Python: text that is left in a
 buffer would be flushed at the exit, which would fail again, or wait for a reader that has
-stopped reading. ``_reader.py`` says when a reader has gone.
+stopped reading. ``reader.py`` says when a reader has gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Final, TextIO
 
-from ._errors import TeredoError
+from .._errors import TeredoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ def on_a_thread(write: Callable[[], None]) -> Thread | None:
 
     :return: None if the system refuses another thread. *write* has been called here
     """
-    from ._new_thread import start_thread
+    from .._new_thread import start_thread
 
     try:
         return start_thread(write, daemon=True)

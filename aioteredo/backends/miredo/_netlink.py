@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from .._errors import BackendError, BackendUnavailableError
+from ..._errors import BackendError, BackendUnavailableError
 
 # linux/socket.h
 AF_NETLINK: Final = 16

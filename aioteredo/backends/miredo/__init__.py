@@ -16,13 +16,13 @@ import sys
 from contextlib import closing
 from typing import Final
 
-from .._backend import Sink
-from .._checks import check_integer
-from .._errors import BackendUnavailableError
-from .._public import public
+from ..._backend import Sink
+from ..._checks import check_integer
+from ..._errors import BackendUnavailableError
+from ..._public import public
 from ._cgroup import Cgroup
 from ._inet_diag import SocketTable, UdpSocket
-from ._miredo_subscription import Subscription
+from ._subscription import Subscription
 
 USER: Final = "miredo"
 

@@ -15,12 +15,12 @@ from functools import partial
 
 import anyio
 
-from ._announce import announce
-from ._backend import BackendLike
-from ._events import PortEvent
-from ._output import Output, on_a_thread
-from ._reader import wait_until_reader_goes
-from ._watch import watch_teredo_port
+from .._backend import BackendLike
+from .._events import PortEvent
+from .._watch import watch_teredo_port
+from .announce import announce
+from .output import Output, on_a_thread
+from .reader import wait_until_reader_goes
 
 
 async def watch(

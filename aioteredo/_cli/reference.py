@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ._options import Option, positive, seconds
+from .options import Option, positive, seconds
 
 
 class Command(NamedTuple):

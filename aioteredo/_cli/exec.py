@@ -16,16 +16,15 @@ from typing import Final, Literal, TypeAlias
 
 import anyio
 
-from . import _process_group
-from ._announce import announce
-from ._backend import BackendLike
-from ._children import Children
-from ._events import PortEvent
-from ._executable import NotExecutableError, find
-from ._output import report
-from ._service_manager import ServiceManager
-from ._signals import Signals
-from ._watch import watch_teredo_port
+from .._backend import BackendLike
+from .._events import PortEvent
+from .._watch import watch_teredo_port
+from . import process_group
+from .announce import announce
+from .executable import NotExecutableError, find
+from .output import report
+from .service_manager import ServiceManager
+from .signals import Signals
 
 OnBusy: TypeAlias = Literal["latest", "queue", "restart"]
 
@@ -40,7 +39,7 @@ class Command:
     """CMD, with ``{port}`` in its arguments, and the port of its run before."""
 
     def __init__(
-        self, arguments: Sequence[str], signals: Signals, children: Children
+        self, arguments: Sequence[str], signals: Signals, children: process_group.Children
     ) -> None:
         self._arguments, self._signals = arguments, signals
         self._children = children
@@ -71,7 +70,7 @@ class Command:
             # CMD that has ended by itself may have left processes running on purpose.
             if not child.has_ended():
                 with anyio.CancelScope(shield=True):
-                    await _process_group.end(child, refused)
+                    await process_group.end(child, refused)
             raise
         if status:
             raise CommandFailedError(f"{name!r} {_describe(status)}")
@@ -188,7 +187,7 @@ async def follow(
         return newest
 
     try:
-        children = Children()
+        children = process_group.Children()
         command = Command([find(arguments[0]), *arguments[1:]], signals, children)
     except NotExecutableError as error:
         complain(str(error))

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-from .._errors import BackendError, BackendUnavailableError
+from ..._errors import BackendError, BackendUnavailableError
 from ._inet_diag import UdpSocket
 from ._netlink import naming
 

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, TextIO
 
-from ._events import PortEvent
+from .._events import PortEvent
 
 DIM: Final = "2"
 GREEN: Final = "32"

@@ -13,14 +13,15 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from . import __version__, _arguments, _output
-from ._arguments import Arguments
-from ._backend import resolve
-from ._errors import NoDefaultBackendError, TeredoError
-from ._options import UsageError
+from .. import __version__
+from .._errors import NoDefaultBackendError, TeredoError
+from .._selection import resolve
+from . import output
+from .arguments import Arguments, parse
+from .options import UsageError
 
 if TYPE_CHECKING:
-    from ._signals import Signals
+    from .signals import Signals
 
 
 def main(argv: Sequence[str] | None) -> int:
@@ -31,39 +32,39 @@ def main(argv: Sequence[str] | None) -> int:
         number of the signal that has ended it; 2 for wrong usage
     :raises KeyboardInterrupt: after Ctrl-C, if no event loop is running yet
     """
-    _output.open_missing()
+    output.open_missing()
     try:
-        arguments = _arguments.parse(argv)
+        arguments = parse(argv)
         return _COMMANDS[arguments.command](arguments)
     except NoDefaultBackendError as error:
-        _output.report(error.describe("--backend"))
+        output.report(error.describe("--backend"))
         return 1
     except UsageError as error:
-        from ._help import explain
+        from .help import explain
 
-        _output.tell(explain(error))
+        output.tell(explain(error))
         return 2
-    except (TeredoError, _output.OutputError) as error:
-        _output.report(str(error))
+    except (TeredoError, output.OutputError) as error:
+        output.report(str(error))
         return 1
-    except _output.ReaderGoneError:
+    except output.ReaderGoneError:
         return 0
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        _output.report(f"{error.strerror}: raise the limit, as with ulimit -n")
+        output.report(f"{error.strerror}: raise the limit, as with ulimit -n")
         return 1
 
 
 def _help(arguments: Arguments) -> int:
-    from ._help import page
+    from .help import page
 
-    _output.say(page(arguments.page))
+    output.say(page(arguments.page))
     return 0
 
 
 def _version(_: Arguments) -> int:
-    _output.say(f"aioteredo {__version__}")
+    output.say(f"aioteredo {__version__}")
     return 0
 
 
@@ -71,36 +72,36 @@ def _port(arguments: Arguments) -> int:
     port = resolve(arguments.backend).get_port()
     if port is None:
         if sys.stderr.isatty():  # a script reads the exit status
-            from ._announce import client_of
+            from .announce import client_of
 
-            _output.report(f"{client_of(arguments.backend)} has no port")
+            output.report(f"{client_of(arguments.backend)} has no port")
         return 3
-    _output.say(f'{{"port": {port}}}' if arguments.json else str(port))
+    output.say(f'{{"port": {port}}}' if arguments.json else str(port))
     return 0
 
 
 def _backends(arguments: Arguments) -> int:
-    from ._availability import backends
+    from .._availability import backends
 
     listed = list(backends())
-    output = _output.Output(sys.stdout)
+    stdout = output.Output(sys.stdout)
     if arguments.json:
         import json
 
         for backend in listed:
-            output.write(json.dumps(backend.as_dict()))
+            stdout.write(json.dumps(backend.as_dict()))
         return 0
     width = max(len(backend.name) for backend in listed)
     for backend in listed:
-        output.write(f"{backend.name:{width}}  {backend.describe()}")
+        stdout.write(f"{backend.name:{width}}  {backend.describe()}")
     return 0
 
 
 def _watch(arguments: Arguments) -> int:
-    from . import _lines
-    from ._watch_command import watch
+    from . import formats
+    from .watch import watch
 
-    format_ = _lines.Json() if arguments.json else _lines.text_for(sys.stdout)
+    format_ = formats.Json() if arguments.json else formats.text_for(sys.stdout)
     return _run(
         lambda _: watch(
             format_,
@@ -114,7 +115,7 @@ def _watch(arguments: Arguments) -> int:
 
 
 def _exec(arguments: Arguments) -> int:
-    from ._exec import follow
+    from .exec import follow
 
     return _run(
         lambda signals: follow(
@@ -138,7 +139,7 @@ def _run(command: Callable[[Signals], Awaitable[int]]) -> int:
 
     import anyio
 
-    from ._signals import Signals
+    from .signals import Signals
 
     if sys.platform != "win32":  # pragma: no branch - measured on Linux
         # A process inherits the signals that its parent has blocked. SIGTERM would end

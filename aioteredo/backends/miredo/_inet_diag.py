@@ -11,7 +11,7 @@ import struct
 import sys
 from typing import Final, NamedTuple
 
-from .._errors import BackendError, BackendUnavailableError
+from ..._errors import BackendError, BackendUnavailableError
 from ._netlink import (
     NETLINK_SOCK_DIAG,
     NLMSGHDR,

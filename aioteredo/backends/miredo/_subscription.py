@@ -39,11 +39,11 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from .._backend import Sink
-from .._errors import BackendError, BackendUnavailableError
-from .._events import NotificationType
-from .._fork import after_fork_in_child
-from .._new_thread import start_thread
+from ..._backend import Sink
+from ..._errors import BackendError, BackendUnavailableError
+from ..._events import NotificationType
+from ..._fork import after_fork_in_child
+from ..._new_thread import start_thread
 from ._inet_diag import CloseListener, SocketTable, UdpSocket
 from ._netlink import NETLINK_ROUTE, Listener, naming
 from ._tunnels import RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK, LinkTable, announces_tunnel

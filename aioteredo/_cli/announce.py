@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from ._backend import BackendLike, default_name
-from ._errors import TeredoError
-from ._output import tell
-from ._watch import get_teredo_port
+from .._backend import BackendLike
+from .._errors import TeredoError
+from .._selection import default_name
+from .._watch import get_teredo_port
+from .output import tell
 
 
 async def announce(backend: BackendLike | None) -> None:

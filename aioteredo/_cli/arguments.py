@@ -1,6 +1,6 @@
 """What the command line asks for: a command, and the values of its options.
 
-``_commands`` has the options, ``_options`` their grammar, ``_help`` the help pages.
+``reference.py`` has the options, ``options.py`` their grammar, ``help.py`` the help pages.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from ._backend import BUILT_IN, ENVIRONMENT_VARIABLE, default_name, names
-from ._commands import BACKEND, COMMANDS, HELP, MAIN
-from ._options import UsageError, invalid_choice, read
+from .._selection import BUILT_IN, ENVIRONMENT_VARIABLE, default_name, names
+from .options import UsageError, invalid_choice, read
+from .reference import BACKEND, COMMANDS, HELP, MAIN
 
 
 class Arguments(SimpleNamespace):
@@ -92,7 +92,7 @@ def _make_miredo(arguments: Arguments) -> None:
     if (arguments.backend or default_name()) != "miredo":
         raise UsageError("--miredo-uid and --miredo-cgroup need --backend miredo")
 
-    from .backends.miredo import MiredoBackend, find_uid
+    from ..backends.miredo import MiredoBackend, find_uid
 
     option = "--miredo-uid"
     try:

@@ -1,6 +1,6 @@
 """The help pages, and what wrong usage is answered with.
 
-A page is a list of facts in 80 columns. Its content is in ``_commands``.
+A page is a list of facts in 80 columns. Its content is in ``reference.py``.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import Final
 
-from ._commands import COMMANDS, MAIN, STATUSES, VARIABLES, Fact
-from ._options import Option, UsageError
+from .options import Option, UsageError
+from .reference import COMMANDS, MAIN, STATUSES, VARIABLES, Fact
 
 WIDTH: Final = 80
 COLUMN: Final = 24  # where the meanings begin

@@ -1,0 +1,1 @@
+"""The command line: ``aioteredo`` and ``python -m aioteredo``."""
