@@ -20,11 +20,11 @@ import pytest
 
 from aioteredo import PortEvent, _registration
 
-from . import loops, waiting
-from .command import Running, Runs, scripted
 from .native import StandIn, load_stand_in
-from .requirements import require
-from .waiting import wait_until
+from .support import loops, waiting
+from .support.command import Running, Runs, scripted
+from .support.requirements import require
+from .support.waiting import wait_until
 
 pytest_plugins = ["pytester"]
 

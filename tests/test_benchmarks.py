@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from .requirements import require
-from .waiting import limit
+from .support.requirements import require
+from .support.waiting import limit
 
 try:
     from rich.console import Console

@@ -53,8 +53,8 @@ if sys.platform == "linux":
     from aioteredo.backends.miredo import _subscription as _miredo_subscription
     from aioteredo.backends.miredo._inet_diag import CloseListener
 
-    from ..test_miredo import UID, bound, tunnel
-    from ..test_miredo import netns as netns  # a fixture is found by its name here
+    from .test_miredo import UID, bound, tunnel
+    from .test_miredo import netns as netns  # a fixture is found by its name here
 
     class TestMiredoBackend(BackendContract):
         @pytest.fixture

@@ -20,9 +20,9 @@ from aioteredo import (
 )
 
 from ..native import StandIn
-from ..requirements import FREE_THREADED
 from ..support.backends import CountingBackend
-from ..waiting import in_time, limit, wait_until
+from ..support.requirements import FREE_THREADED
+from ..support.waiting import in_time, limit, wait_until
 
 
 @pytest.mark.parametrize("moment", ["opening", "open", "receiving", "closing"])

@@ -19,7 +19,7 @@ from aioteredo import SimulatedBackend, _registration, watch_teredo_port
 
 from ..native import StandIn
 from ..support.backends import CountingBackend
-from ..waiting import in_time, join, start_thread, wait_until
+from ..support.waiting import in_time, join, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
 

@@ -19,7 +19,7 @@ from aioteredo._mailbox import Mailbox
 
 from ..native import StandIn
 from ..support.streams import receive
-from ..waiting import eventually, in_time, join, limit, start_thread, wait_until
+from ..support.waiting import eventually, in_time, join, limit, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
 

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from aioteredo import BackendError, PortEvent, SimulatedBackend, watch_teredo_port
 
 from ..native import StandIn
-from ..waiting import limit
+from ..support.waiting import limit
 
 every_loop = pytest.mark.every_loop
 

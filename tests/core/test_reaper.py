@@ -11,7 +11,7 @@ import pytest
 from aioteredo import Backend, SimulatedBackend, _reaper, _registration, watch_teredo_port
 
 from ..support.backends import CountingBackend
-from ..waiting import limit, wait_until
+from ..support.waiting import limit, wait_until
 
 every_loop = pytest.mark.every_loop
 

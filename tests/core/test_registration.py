@@ -13,7 +13,7 @@ from aioteredo import SimulatedBackend, _registration, get_teredo_port, watch_te
 from aioteredo._backend import Sink
 
 from ..support.backends import CountingBackend
-from ..waiting import wait_until
+from ..support.waiting import wait_until
 
 every_loop = pytest.mark.every_loop
 

@@ -20,7 +20,7 @@ from aioteredo import (
     watch_teredo_port,
 )
 
-from ..waiting import limit, wait_until
+from ..support.waiting import limit, wait_until
 
 every_loop = pytest.mark.every_loop
 

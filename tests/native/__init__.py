@@ -16,7 +16,7 @@ from typing import Any
 
 from aioteredo import IphlpapiBackend
 
-from ..waiting import join, limit, start_thread, wait_until
+from ..support.waiting import join, limit, start_thread, wait_until
 
 SOURCE = Path(__file__).with_name("teredo_stand_in.c")
 

@@ -12,7 +12,7 @@ from aioteredo import BackendError, NotificationType
 from aioteredo._backend import Sink
 from aioteredo.testing import BackendContract
 
-from ..waiting import start_thread
+from ..support.waiting import start_thread
 
 ERROR: Final = BackendError("NotifyTeredoPortChange", 8)
 INITIAL: Final = NotificationType.INITIAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..waiting import limit
+from ..support.waiting import limit
 
 INI = """
 [pytest]

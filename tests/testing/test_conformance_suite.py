@@ -15,7 +15,7 @@ import pytest
 
 from aioteredo.testing import BackendContract, Driver
 
-from ..waiting import limit
+from ..support.waiting import limit
 from .correct_backend import Client
 from .faulty_backends import RULES_BROKEN
 

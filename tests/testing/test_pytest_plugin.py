@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ..waiting import limit
+from ..support.waiting import limit
 from .project import EVENTS, run
 
 

@@ -17,7 +17,7 @@ there is no port; RTM_NEWADDR is the backstop where the bind takes longer than t
 A bind that no event follows is found within a minute: while there is a tunnel and no
 port, the dump is repeated each minute. In all other states only events make us look.
 From bind to ``async for`` it then takes 2.9 / 15 / 22 ms at most, from close 1.4 / 9 /
-39 (100 restarts; ``python -m tests.miredo_lab 100``).
+39 (100 restarts; ``python -m tests.support.miredo_lab 100``).
 
 * The listening sockets are bound before the first dump: no change between is lost.
 * The destroy events are filtered by the socket's cookie, in the kernel, so that a name

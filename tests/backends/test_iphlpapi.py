@@ -1,0 +1,196 @@
+"""The Windows backend: the real ctypes code against native threads."""
+
+from __future__ import annotations
+
+import _ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aioteredo import (
+    BackendError,
+    BackendUnavailableError,
+    IphlpapiBackend,
+    NotificationType,
+    PortEvent,
+    get_teredo_port,
+    watch_teredo_port,
+)
+from aioteredo.backends import iphlpapi
+
+from ..native import INLINE, StandIn
+from ..support.waiting import limit
+
+every_loop = pytest.mark.every_loop
+
+
+class Pushes:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.pushed: list[tuple[int | None, int]] = []
+        self.failed: list[BackendError] = []
+
+    def push(self, port: int | None, notification_type: int) -> None:
+        self.pushed.append((port, notification_type))
+
+    def fail(self, error: BackendError) -> None:
+        self.failed.append(error)
+
+
+@pytest.mark.parametrize("code", [6, 8, 87, 50])
+@pytest.mark.parametrize("after_the_callback", [False, True])
+@every_loop
+async def test_notify_fails(stand_in: StandIn, code: int, after_the_callback: bool) -> None:
+    """An error of Notify is raised; what was not registered is not cancelled."""
+    stand_in.fail("NotifyTeredoPortChange", code, after_the_callback=after_the_callback)
+    with pytest.raises(BackendError, match="^NotifyTeredoPortChange: .*ERROR_") as e:
+        async with watch_teredo_port(initial=True, backend=stand_in.backend):
+            pytest.fail("entered")
+    assert e.value.code == code
+    assert stand_in.cancelled == 0
+    assert not iphlpapi._subscriptions
+
+
+@every_loop
+async def test_notify_leaves_no_handle(stand_in: StandIn) -> None:
+    """Success without a handle is an error, and a NULL handle is never cancelled."""
+    stand_in.set_null_handle(True)
+    with pytest.raises(BackendError, match="ERROR_INVALID_HANDLE"):
+        async with watch_teredo_port(backend=stand_in.backend):
+            pytest.fail("entered")
+    assert stand_in.cancelled == 0
+    stand_in.reset()
+
+
+@pytest.mark.parametrize("code", [87, 31, 0x2FFF_FFFF])
+@every_loop
+async def test_get_fails(stand_in: StandIn, code: int) -> None:
+    """An error of GetTeredoPort is raised with its number."""
+    stand_in.fail("GetTeredoPort", code)
+    with pytest.raises(BackendError, match="^GetTeredoPort: ") as raised:
+        await get_teredo_port(backend=stand_in.backend)
+    assert raised.value.winerror == code
+
+
+@pytest.mark.parametrize("code", [21, 1168])
+@every_loop
+async def test_client_has_no_port(stand_in: StandIn, code: int) -> None:
+    """A client that is not started, or without IPv6, has no port; neither is an error."""
+    stand_in.fail("GetTeredoPort", code)
+    assert await get_teredo_port(backend=stand_in.backend) is None
+    async with watch_teredo_port(initial=True, backend=stand_in.backend) as events:
+        assert await events.receive() == PortEvent(None, NotificationType.INITIAL)
+
+
+@every_loop
+async def test_port_zero_is_none(stand_in: StandIn) -> None:
+    """The system's 0 means no port."""
+    assert await get_teredo_port(backend=stand_in.backend) is None
+
+
+@every_loop
+async def test_no_ipv6(stand_in: StandIn) -> None:
+    """A system without IPv6 has no Teredo: the backend is unavailable."""
+    stand_in.fail("GetTeredoPort", 50)
+    with pytest.raises(BackendUnavailableError, match="enable IPv6"):
+        await get_teredo_port(backend=stand_in.backend)
+    with pytest.raises(BackendUnavailableError, match="enable IPv6"):
+        async with watch_teredo_port(initial=True, backend=stand_in.backend):
+            pytest.fail("entered")
+    assert (stand_in.registered, stand_in.cancelled) == (1, 1)
+
+
+@every_loop
+async def test_cancel_fails(stand_in: StandIn) -> None:
+    """If the system refuses to cancel, late callbacks are ignored for ever."""
+    with pytest.raises(BackendError, match="^CancelMibChangeNotify2: .*87"):
+        async with watch_teredo_port(backend=stand_in.backend):
+            stand_in.fail("CancelMibChangeNotify2", 87)
+    stand_in.change(1, 2, 3)  # it still calls, and finds nobody
+    assert (stand_in.called, stand_in.cancelled) == (3, 1)
+    stand_in.reset()
+
+
+@every_loop
+async def test_start_and_cancel_fail(stand_in: StandIn) -> None:
+    """The failure to start is raised, with the failure to cancel as a note."""
+    stand_in.fail("GetTeredoPort", 31)
+    stand_in.fail("CancelMibChangeNotify2", 87)
+    with pytest.raises(BackendError, match="^GetTeredoPort") as raised:
+        async with watch_teredo_port(initial=True, backend=stand_in.backend):
+            pytest.fail("entered")
+    assert "CancelMibChangeNotify2" in raised.value.__notes__[0]
+    stand_in.reset()
+
+
+def test_callback_called_directly(stand_in: StandIn) -> None:
+    """The callback pushes changes, swallows a second initial, ignores strangers."""
+    sink = Pushes()
+    stand_in.set_initial(INLINE)
+    stand_in.set_port(7)
+    subscription = stand_in.backend.subscribe(sink, initial=True)
+    token = subscription._token
+    iphlpapi._on_port_change(token, 5, 0)
+    iphlpapi._on_port_change(token, 0, 0)
+    iphlpapi._on_port_change(token, 0, 3)
+    iphlpapi._on_port_change(token + 1, 5, 0)
+    subscription.cancel()
+    iphlpapi._on_port_change(token, 6, 0)
+    subscription.notify(6, 0)  # it had found its subscription already
+    assert sink.pushed == [(7, 3), (5, 0), (None, 0)]
+    assert not sink.failed
+
+
+def test_callback_that_raises(stand_in: StandIn) -> None:
+    """The sink fails once, and gets nothing afterwards."""
+
+    class Broken(Pushes):
+        def push(self, port: int | None, notification_type: int) -> None:
+            super().push(port, notification_type)
+            raise ZeroDivisionError
+
+    sink = Broken()
+    subscription = stand_in.backend.subscribe(sink, initial=False)
+    subscription.notify(5, 0)
+    subscription.notify(6, 0)
+    subscription._fail(ZeroDivisionError())
+    subscription.cancel()
+    assert sink.pushed == [(5, 0)]
+    assert [type(e.__cause__) for e in sink.failed] == [ZeroDivisionError]
+
+
+def test_library_that_does_not_exist(tmp_path: Path) -> None:
+    """A library that cannot be loaded makes the backend unavailable, by name."""
+    with pytest.raises(BackendUnavailableError, match=r"cannot load .*nothing\.so"):
+        IphlpapiBackend(tmp_path / "nothing.so")
+
+
+def test_library_that_is_no_path() -> None:
+    """A library that is no path is a TypeError."""
+    with pytest.raises(TypeError):
+        IphlpapiBackend(3)  # type: ignore[arg-type]
+
+
+def test_library_without_the_functions() -> None:
+    """A library that lacks a function makes the backend unavailable."""
+    other = "kernel32.dll" if sys.platform == "win32" else _ctypes.__file__
+    with pytest.raises(BackendUnavailableError, match="lacks one of the Teredo"):
+        IphlpapiBackend(other)
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
+def test_loaded_from_system32_only(tmp_path: Path) -> None:
+    """An iphlpapi.dll beside the program is not the one that is loaded."""
+    (tmp_path / "iphlpapi.dll").write_bytes(b"MZ not a library")
+    code = "from aioteredo import *; IphlpapiBackend(); print('loaded')"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=limit(),
+    )
+    assert result.stdout == "loaded\n" or "lacks one" in result.stderr

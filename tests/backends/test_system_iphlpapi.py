@@ -1,0 +1,51 @@
+"""The system's own iphlpapi.dll, wherever it has the Teredo functions."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from aioteredo import (
+    BackendUnavailableError,
+    IphlpapiBackend,
+    NotificationType,
+    get_teredo_port,
+    watch_teredo_port,
+)
+
+from ..support.requirements import require
+
+every_loop = pytest.mark.every_loop
+
+
+@pytest.fixture
+def backend() -> IphlpapiBackend:
+    if sys.platform != "win32":
+        pytest.skip("needs Windows")
+    missing = None
+    try:
+        backend = IphlpapiBackend()
+    except BackendUnavailableError as error:
+        missing = str(error)
+    require("windows", missing)
+    return backend
+
+
+@every_loop
+async def test_registers_and_cancels(backend: IphlpapiBackend) -> None:
+    """The first event is the initial one, with the port that is told on request."""
+    async with watch_teredo_port(initial=True, backend=backend) as events:
+        event = await events.receive()
+    assert event.notification_type is NotificationType.INITIAL
+    assert event.port is None or 1 <= event.port <= 65535
+    port = await get_teredo_port(backend=backend)
+    assert port is None or 1 <= port <= 65535
+
+
+@every_loop
+async def test_a_hundred_times(backend: IphlpapiBackend) -> None:
+    """It can be opened and closed again and again."""
+    for _ in range(100):
+        async with watch_teredo_port(initial=True, backend=backend) as events:
+            await events.receive()

@@ -1,0 +1,113 @@
+"""What a person at a terminal is told, and a program is not."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aioteredo import BackendError, BackendUnavailableError, SimulatedBackend, use_backend
+from aioteredo._cli.commands import main
+
+from ..support.command import Running, command, death, environment, write_package
+from ..support.outputs import Output, output
+from ..support.waiting import limit
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Output]:
+    """A terminal for standard error."""
+    with output("terminal", tmp_path) as opened:
+        yield opened
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def said(*arguments: str) -> tuple[int, str]:
+    """Run the command in this process; return its status, and what stderr shows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr := Terminal())
+        return main(arguments), stderr.getvalue()
+
+
+@posix
+@pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=str)
+def test_person_learns_what_is_followed_and_how_to_end_it(
+    arguments: list[str], terminal: Output, running: Running
+) -> None:
+    """Without a change, nothing else would show that the command works."""
+    running.start(*arguments, stderr=terminal.writing)
+    assert terminal.read().decode() == (
+        "Following the Teredo client of scripted: no port. Press Ctrl-C to end.\n"
+    )
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(limit()) == death(signal.SIGINT)
+
+
+def test_person_learns_the_port() -> None:
+    """The state is known although no event is asked for."""
+    with use_backend(SimulatedBackend(51234)):
+        assert said("watch", "--timeout=0.1") == (
+            0,
+            "Following the Teredo client: port 51234. Press Ctrl-C to end.\n",
+        )
+
+
+def test_default_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that the environment names is one that a person may have forgotten."""
+    monkeypatch.setenv("AIOTEREDO_BACKEND", "simulated")
+    status, error = said("watch", "--timeout=0.1")
+    assert status == 0
+    assert error.startswith("Following the Teredo client of simulated: port ")
+
+
+@pytest.mark.parametrize(
+    "error", [BackendError("GetTeredoPort", 31), BackendUnavailableError("no IPv6")]
+)
+def test_watch_goes_on_where_the_port_cannot_be_read(error: Exception) -> None:
+    """What works in a pipe does not fail on a terminal."""
+
+    class Unreadable(SimulatedBackend):
+        def get_port(self) -> int | None:
+            raise error
+
+    with use_backend(Unreadable()):
+        assert said("watch", "--timeout=0.1") == (
+            0,
+            "Following the Teredo client: the port cannot be read. Press Ctrl-C to end.\n",
+        )
+
+
+@posix
+def test_person_learns_that_there_is_no_port(terminal: Output, tmp_path: Path) -> None:
+    """A prompt alone would not say why nothing was printed; a script reads the status."""
+    source = "from aioteredo import SimulatedBackend"
+    write_package(tmp_path, "quiet", source, "quiet = quiet:SimulatedBackend")
+    with terminal.being_read() as lines:
+        result = subprocess.run(
+            command("port", "--backend", "quiet"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal.writing,
+            env=environment(tmp_path),
+            timeout=limit(),
+            check=False,
+        )
+        assert (result.returncode, result.stdout) == (3, b"")
+        assert lines() == ["aioteredo: the Teredo client of quiet has no port"]
+
+
+def test_person_learns_that_there_is_no_port_in_this_process() -> None:
+    """So it is where the coverage is measured."""
+    with use_backend(SimulatedBackend()):
+        assert said("port") == (3, "aioteredo: the Teredo client has no port\n")

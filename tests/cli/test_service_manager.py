@@ -1,0 +1,151 @@
+"""``exec`` under a service manager that reads NOTIFY_SOCKET, as systemd does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aioteredo._cli.service_manager import ServiceManager
+
+from ..support.command import Running, Runs
+from ..support.waiting import limit
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no such sockets", allow_module_level=True)
+
+
+class Manager:
+    """A socket, and the messages that came to it."""
+
+    def __init__(self, address: str) -> None:
+        self.environment = {"NOTIFY_SOCKET": address}
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.settimeout(limit())
+        self.socket.bind(address.replace("@", "\0"))
+
+    def next(self) -> list[str]:
+        return self.socket.recv(1000).decode().split("\n")
+
+    def has_more(self) -> bool:
+        self.socket.setblocking(False)
+        try:
+            return bool(self.socket.recv(1000))
+        except BlockingIOError:
+            return False
+        finally:
+            self.socket.settimeout(limit())
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    """A service manager at either kind of address."""
+    address = str(tmp_path / "notify")
+    if request.param == "abstract":
+        if sys.platform != "linux":
+            pytest.skip("the abstract namespace is Linux'")
+        address = f"@aioteredo-{os.getpid()}"
+    manager = Manager(address)
+    with manager.socket:
+        yield manager
+
+
+def test_ready_when_the_first_run_has_ended(
+    running: Running, runs: Runs, manager: Manager
+) -> None:
+    """What is ordered after the service finds the work of the first run done."""
+    cmd = ["--initial", "--no-port=none", "--", *runs.cmd, "{port}"]
+    running.start("exec", *cmd, env=manager.environment)
+    assert manager.next() == ["STATUS=no port"]
+    first = runs.next()
+    assert not manager.has_more()
+    first.finish()
+    assert manager.next() == ["READY=1", "STATUS=no port: exit status 0"]
+    running.change(5)
+    assert manager.next() == ["STATUS=port 5"]
+    runs.next().finish(3)
+    failed = f"STATUS=port 5: {sys.executable!r} failed: exit status 3"
+    assert manager.next() == ["READY=1", failed]
+
+
+def test_ready_without_a_port(running: Running, manager: Manager) -> None:
+    """The start of the service does not wait for a Teredo client that is down."""
+    cmd = ["--initial", "--", sys.executable]
+    running.start("exec", *cmd, env=manager.environment)
+    assert manager.next() == ["STATUS=no port", "READY=1"]
+
+
+def test_ready_before_the_first_change(running: Running, manager: Manager) -> None:
+    """Without ``--initial``, there is nothing to wait for."""
+    running.start("exec", "--", sys.executable, env=manager.environment)
+    assert manager.next() == ["READY=1"]
+
+
+def test_ready_when_cmd_goes_on(running: Running, runs: Runs, manager: Manager) -> None:
+    """With ``restart``, CMD may run for as long as it has the port."""
+    cmd = ["--initial", "--no-port=none", "--on-busy=restart", "--", *runs.cmd, "{port}"]
+    running.start("exec", *cmd, env=manager.environment)
+    assert manager.next() == ["STATUS=no port", "READY=1"]
+    assert runs.next().is_there()
+
+
+def test_not_ready_when_the_first_run_fails(
+    running: Running, runs: Runs, manager: Manager
+) -> None:
+    """With ``--fail-fast`` the start of the service fails, too."""
+    cmd = ["--initial", "--no-port=none", "--fail-fast", "--", *runs.cmd, "{port}"]
+    running.start("exec", *cmd, env=manager.environment)
+    assert manager.next() == ["STATUS=no port"]
+    runs.next().finish(3)
+    assert running.wait()[0] == 1
+    assert not manager.has_more()
+
+
+def test_manager_that_has_gone(running: Running, runs: Runs, manager: Manager) -> None:
+    """A socket that nobody reads any more changes nothing."""
+    cmd = ["--count=1", "--", *runs.cmd, "{port}"]
+    running.start("exec", *cmd, env=manager.environment)
+    manager.socket.close()
+    running.change(1)
+    runs.next().finish()
+    assert running.wait() == (0, "")
+
+
+def test_cmd_does_not_know_the_manager(running: Running, manager: Manager) -> None:
+    """A message of CMD would not be that of the service's main process."""
+    code = "import os; print(os.environ.get('NOTIFY_SOCKET'))"
+    cmd = ["--", sys.executable, "-ISc", code]
+    running.start("exec", *cmd, env=manager.environment)
+    running.change(1)
+    assert running.line() == "None"
+
+
+def test_no_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the variable, no socket is opened."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.setattr(socket, "socket", None)
+    ServiceManager().tell("READY=1")
+
+
+@pytest.mark.parametrize("address", ["", "vsock:2:1234", "/no/such/socket", "x" * 200])
+def test_address_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Another kind of address, or none at all, is not an error."""
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    ServiceManager().tell("READY=1", "STATUS=ready")
+    assert "NOTIFY_SOCKET" not in os.environ
+
+
+def test_manager_that_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch, manager: Manager
+) -> None:
+    """Its full socket holds a message up for a limited time only."""
+    monkeypatch.setattr("aioteredo._cli.service_manager._TIMEOUT", 0.001)
+    for name, value in manager.environment.items():
+        monkeypatch.setenv(name, value)
+    mine = ServiceManager()
+    for _ in range(1000):
+        mine.tell("STATUS=port 1")

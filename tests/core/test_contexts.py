@@ -1,0 +1,80 @@
+"""Threads that outlive a request must not keep its context variables alive."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from aioteredo import BackendUnavailableError, MiredoBackend
+
+from ..support.requirements import require
+
+CODE = """
+import contextvars, gc, weakref
+from aioteredo import MiredoBackend, SimulatedBackend
+
+class Request:
+    pass
+
+class Sink:
+    def push(self, port, notification_type):
+        pass
+
+    def fail(self, error):
+        pass
+
+request = contextvars.ContextVar("request")
+
+def handle(backend):
+    value = Request()
+    request.set(value)
+    return weakref.ref(value), backend.subscribe(Sink(), initial=False)
+
+reference, subscription = contextvars.Context().run(handle, %s)
+gc.collect()
+print(reference() is None)
+subscription.cancel()
+"""
+
+MODES = [
+    pytest.param([], id="default"),
+    pytest.param(
+        ["-X", "thread_inherit_context=1"],
+        id="inherited",
+        marks=pytest.mark.skipif(
+            not hasattr(sys.flags, "thread_inherit_context"),
+            reason="threads of this Python start with an empty context",
+        ),
+    ),
+]
+
+
+def is_gone(options: list[str], backend: str) -> bool:
+    """Whether the request is gone while the subscription that it made is alive."""
+    result = subprocess.run(
+        [sys.executable, *options, "-c", CODE % backend],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    return result.stdout == "True\n"
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_simulated_keeps_no_context_of_its_first_watcher(options: list[str]) -> None:
+    """The notifying thread starts with an empty context, even if threads inherit one."""
+    assert is_gone(options, "SimulatedBackend()")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Miredo is Linux'")
+@pytest.mark.parametrize("options", MODES)
+def test_miredo_keeps_no_context_of_its_watcher(options: list[str]) -> None:
+    """The thread of a subscription starts with an empty context as well."""
+    try:
+        MiredoBackend(uid=54_321).get_port()
+    except BackendUnavailableError as error:
+        require("miredo", str(error))
+    assert is_gone(options, "MiredoBackend(uid=54_321)")

@@ -1,0 +1,79 @@
+"""README's advice for a command that fails or hangs: ``exec`` under another program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..support.command import command, environment
+from ..support.readme import block
+from ..support.waiting import limit
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32" or shutil.which("timeout") is None,
+    reason="a POSIX shell and the program timeout are needed",
+)
+
+
+def run_in_a_shell(
+    directory: Path, source: str, map_port: str
+) -> subprocess.CompletedProcess[str]:
+    """Run *source* beside the program ``map-port``; its ``sleep`` takes no time."""
+    programs = directory / "bin"
+    programs.mkdir()
+    aioteredo = " ".join(command())
+    write_program(programs / "aioteredo", f'exec {aioteredo} "$@"')
+    write_program(programs / "sleep", f'echo sleep "$@" >>"{directory}/log"')
+    write_program(directory / "map-port", map_port)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["sh", "-c", source],
+        cwd=directory,
+        env=environment(AIOTEREDO_BACKEND="simulated", PATH=path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=limit(),
+        check=False,
+    )
+
+
+def write_program(path: Path, source: str) -> None:
+    path.write_text(f"#!/bin/sh\n{source}\n", "utf-8")
+    path.chmod(0o755)
+
+
+def test_loop_retries_until_exec_is_ended(tmp_path: Path) -> None:
+    """A failure starts ``exec`` again after a pause; SIGTERM ends it, and the loop."""
+    map_port = """
+        echo "map $1" >>log
+        [ $(grep -c map log) = 1 ] && exit 7
+        kill $PPID
+    """
+    result = run_in_a_shell(tmp_path, block("sh", "[ $? = 1 ]"), map_port)
+    first, pause, second = (tmp_path / "log").read_text("utf-8").splitlines()
+    assert (pause, first[:4], second[:4]) == ("sleep 5", "map ", "map ")
+    assert first[4:].isdecimal()
+    assert "failed: exit status 7" in result.stderr
+
+
+def test_timeout_runs_the_command(tmp_path: Path) -> None:
+    """A run that is quick enough is not disturbed."""
+    map_port = 'echo "map $1" >>log; kill $(ps -o ppid= -p $PPID)'
+    result = run_in_a_shell(tmp_path, block("sh", "timeout 30"), map_port)
+    assert (tmp_path / "log").read_text("utf-8")[4:].strip().isdecimal()
+    assert "failed" not in result.stderr
+
+
+def test_timeout_ends_a_run_that_hangs(tmp_path: Path) -> None:
+    """The run fails with the status of ``timeout``, which is 124."""
+    source = block("sh", "timeout 30").replace("timeout 30", "--fail-fast timeout 0.2")
+    wait = shutil.which("sleep")
+    result = run_in_a_shell(tmp_path, source, f"exec {wait} 1000")
+    assert result.returncode == 1
+    assert "failed: exit status 124" in result.stderr
