@@ -18,14 +18,13 @@ from .dispatch import CallbackCost, Latency, LoadedLatency
 from .fan_out import FanOut
 from .measure import Measure, Plan, Row
 from .overhead import Idle, Import, OpenClose
-from .volume import Burst, Dropped, Stalled
+from .volume import Burst, Stalled
 
 MEASURES: Final[tuple[type[Measure], ...]] = (
     Latency,
     LoadedLatency,
     CallbackCost,
     Burst,
-    Dropped,
     Stalled,
     FanOut,
     OpenClose,

@@ -67,7 +67,7 @@ def _look(new: Results, old: Results, measures: list[Measure]) -> Iterator[_Pair
     for row in new.rows:
         measure = by_name.get(row.measure)
         metric = None if measure is None else measure.metrics.get(row.metric)
-        if measure is None or metric is None or metric.about:
+        if measure is None or metric is None:
             continue
         if row.cell.contender not in _OURS:
             continue

@@ -13,8 +13,6 @@ _COUNTS: Final = ((1e6, "M"), (1e3, "k"), (1.0, ""))
 
 def amount(value: float, unit: str) -> str:
     """A number in the size of unit that suits it, to three digits."""
-    if unit == "%":
-        return f"{value:.3g} %"
     scales = {"ns": _SCALES, "B": _BYTES}.get(unit, _COUNTS)
     size, name = next((s for s in scales if abs(value) >= s[0]), scales[-1])
     number = value / size

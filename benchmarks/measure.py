@@ -55,14 +55,12 @@ class Metric:
 
     :param distribution: its samples are kept as a histogram, since their tail matters
     :param exact: a count that is the same in each run: any more of it is a regression
-    :param about: it says how the others were measured, and is nothing to compare
     """
 
     unit: str
     higher_is_better: bool = False
     distribution: bool = False
     exact: bool = False
-    about: bool = False
 
 
 class Measure(ABC):

@@ -68,7 +68,7 @@ def _headings(
     if metric.distribution:
         to = f"to {measure.base}"
         return [*quantiles, f"p50 over {measure.base}", f"p50 {to}", f"p99 {to}"]
-    return [name] if metric.about else [name, f"to {measure.base}"]
+    return [name, f"to {measure.base}"]
 
 
 def _figures(
@@ -89,8 +89,6 @@ def _figures(
 def _ratios(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str]:
     for q in (0.5, 0.99) if metric.distribution else (0.5,):
         base = None if below is None else Sampled(below.rounds)
-        if metric.about:
-            continue
         known = base is not None and sampled.knows(q) and base.knows(q)
         if base is None or not known or 0 in (base.quantile(0), sampled.quantile(0)):
             yield ""

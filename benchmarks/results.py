@@ -123,6 +123,7 @@ def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
             **_encode(row.rounds, metrics[row.measure][row.metric]),
         }
         for row in results.rows
+        if row.measure in metrics  # an older run may have measures that are gone
     ]
     document = {"format": FORMAT, "about": results.about, "rows": rows}
     whole = path.with_name(f"{path.name}.{os.getpid()}")

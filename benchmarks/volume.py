@@ -13,7 +13,7 @@ import trio
 from aioteredo import PortEvent
 
 from . import loops
-from .contenders import ALL, Aioteredo, Ceiling, Consumer, Contender, Recipe, find
+from .contenders import ALL, Ceiling, Consumer, Contender, Recipe, find
 from .dispatch import BUFFER, on_thread
 from .measure import Cell, Measure, Metric, Plan, Samples, check, for_each
 from .sources import LAST_PORT, SOURCES, Stamps
@@ -53,41 +53,18 @@ class Burst(Measure):
     def run(self, cell: Cell, size: int) -> Samples:
         source, number = CASES[cell.case]
         number = min(number, size)
-        time, delivered, _ = burst(
-            find(cell.contender, cell.loop), cell.loop, source, number, number
-        )
+        contender = find(cell.contender, cell.loop)
+        time, delivered = burst(contender, cell.loop, source, number)
         check(delivered == number, cell, "lost events")
         return {"events": [number / time * 1e9]}
 
 
-class Dropped(Measure):
-    """The same into the default buffer: it is meant to drop, and to say how many."""
-
-    name = "dropped"
-    title = f"Burst into a buffer of {BUFFER}"
-    base = Aioteredo.name
-    metrics: ClassVar = {"dropped": Metric("%", about=True)}
-    quick, full = Plan(3, 10_000), Plan(5, 100_000)
-    apart = True
-
-    def cells(self) -> list[Cell]:
-        return for_each([(Aioteredo.name, Aioteredo.loops)], tuple(SOURCES))
-
-    def run(self, cell: Cell, size: int) -> Samples:
-        _, delivered, missed = burst(Aioteredo, cell.loop, cell.case, size, BUFFER)
-        check(delivered + missed == size, cell, "events that are not accounted for")
-        return {"dropped": [100 * missed / size]}
-
-
-def burst(
-    contender: type[Contender], loop: str, case: str, number: int, buffer: int
-) -> tuple[int, int, int]:
+def burst(contender: type[Contender], loop: str, case: str, number: int) -> tuple[int, int]:
     """*number* callbacks, as fast as they come.
 
-    :return: the ns from the first callback to the last event, the events, and how many
-        they said they had missed
+    :return: the ns from the first callback to the last event, and the number of events
     """
-    delivered = missed = end = 0
+    delivered = end = 0
     source = SOURCES[case]()
 
     def count(event: PortEvent) -> bool:
@@ -95,31 +72,23 @@ def burst(
         delivered += 1
         return event.port == LAST_PORT
 
-    def count_missed_too(event: PortEvent) -> bool:
-        nonlocal delivered, missed
-        delivered += 1
-        missed += event.missed
-        return event.port == LAST_PORT
-
     def count_ints(port: int) -> bool:
         nonlocal delivered
         delivered += 1
         return port == LAST_PORT
 
-    consumer: Consumer = count if buffer == number else count_missed_too
-    if contender is Ceiling:
-        consumer = count_ints
+    consumer: Consumer = count_ints if contender is Ceiling else count
 
     async def main() -> Stamps:
         nonlocal end
-        async with contender(source, loop, buffer) as opened:
+        async with contender(source, loop, number) as opened:
             stamps = on_thread(lambda: source.burst(number), apart=True)
             await opened.consume(consumer)
             end = perf_counter_ns()
             return stamps()
 
     stamps = loops.run(loop, main)
-    return end - stamps.entered[0], delivered, missed
+    return end - stamps.entered[0], delivered
 
 
 class Stalled(Measure):
