@@ -14,6 +14,8 @@ from __future__ import annotations
 import atexit
 import ctypes
 import functools
+import shutil
+import subprocess
 import tempfile
 from array import array
 from collections.abc import Callable
@@ -22,9 +24,7 @@ from threading import Lock
 from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from aioteredo import BackendError, NotificationType
-from aioteredo.backends.iphlpapi import _CALLBACK
-from tests.native import StandIn, load_stand_in
+from aioteredo import IphlpapiBackend, NotificationType
 
 if TYPE_CHECKING:
     from aioteredo import Backend, Sink
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 LAST_PORT: Final = 65_535
 GAP: Final = 300_000  # ns: time enough for a loop to go to sleep again
 PARAMETER: Final = int(NotificationType.PARAMETER)
+
+_LIBRARY_SOURCE: Final = Path(__file__).parents[1] / "native" / "teredo_stand_in.c"
+_NATIVE_CALLBACK: Final = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_ushort, ctypes.c_int
+)
 
 Callback = Callable[[int, int], object]
 
@@ -139,9 +144,10 @@ class NativeThread:
     """
 
     def __init__(self) -> None:
-        self._library = stand_in()
-        self._library.reset()
-        self.backend = self._library.backend
+        path = build_library()
+        self._library = ctypes.CDLL(path)
+        self._library.stand_in_reset()
+        self.backend = IphlpapiBackend(path)
 
     def attach(self, callback: Callback) -> Callable[[], object]:
         def on_port_change(context: int, port: int, kind: int) -> None:  # noqa: ARG001
@@ -151,12 +157,12 @@ class NativeThread:
 
     def register(self, callback: Callable[[Any, int, int], None]) -> Callable[[], object]:
         """Have ctypes call *callback*, with nothing of ours between."""
-        thunk, handle = _CALLBACK(callback), ctypes.c_void_p()
-        code = self.backend._notify(thunk, 0, False, ctypes.byref(handle))
-        if code:
-            raise BackendError("NotifyTeredoPortChange", code)
+        thunk, handle = _NATIVE_CALLBACK(callback), ctypes.c_void_p()
+        notify = self._library.NotifyTeredoPortChange
+        if notify(thunk, None, False, ctypes.byref(handle)):
+            raise RuntimeError("NotifyTeredoPortChange failed")
         self._thunk = thunk  # to be kept while it is registered
-        return lambda: self.backend._cancel(handle)
+        return lambda: self._library.CancelMibChangeNotify2(handle)
 
     def get_port(self) -> int:
         return self.backend.get_port() or 0
@@ -169,7 +175,7 @@ class NativeThread:
         return self._run(count, -GAP)
 
     def resume(self) -> None:
-        self._library.resume()
+        self._library.stand_in_resume()
 
     def burst(self, count: int) -> Stamps:
         return self._run(count, 0)
@@ -178,7 +184,9 @@ class NativeThread:
         stamps = Stamps(array("q", bytes(8 * count)), array("q", bytes(8 * count)))
         entered, left = (ctypes.c_void_p(a.buffer_info()[0]) for a in stamps)
         begin = perf_counter_ns()
-        self._library.pace(ctypes.c_long(count), ctypes.c_int64(gap), entered, left)
+        self._library.stand_in_pace(
+            ctypes.c_long(count), ctypes.c_int64(gap), entered, left
+        )
         if not begin <= stamps.entered[0] <= stamps.left[-1] <= perf_counter_ns():
             raise RuntimeError("the native thread's clock is not Python's")
         return stamps
@@ -196,14 +204,16 @@ def ports(count: int) -> list[int]:
 
 
 @functools.cache
-def stand_in() -> StandIn:
-    """The library, built once.
+def build_library() -> str:
+    """The path of the library, which is built once.
 
-    :raises SystemExit: if this machine cannot build it
+    :raises FileNotFoundError: if there is no C compiler
     """
+    if shutil.which("cc") is None:
+        raise FileNotFoundError("callbacks from a native thread need a C compiler (cc)")
     directory = tempfile.TemporaryDirectory()
     atexit.register(directory.cleanup)
-    library, missing = load_stand_in(Path(directory.name))
-    if library is None:
-        raise SystemExit(f"benchmarks: callbacks from a native thread need it: {missing}")
+    library = f"{directory.name}/libteredo_stand_in.so"
+    command = "cc -std=gnu11 -O2 -shared -fPIC -pthread -o"
+    subprocess.run([*command.split(), library, _LIBRARY_SOURCE], check=True)  # noqa: S603
     return library
