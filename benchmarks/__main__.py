@@ -13,12 +13,17 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from . import compare, measure, report, results, targets
-from .dispatch import CallbackCost, Latency, LoadedLatency
-from .fan_out import FanOut
-from .measure import Measure, Plan, Row
-from .overhead import Idle, Import, OpenClose
-from .volume import Burst, Stalled
+from .analysis import compare, report, targets
+from .apparatus import measure, results
+from .apparatus.measure import Measure, Plan, Row
+from .measures.burst import Burst
+from .measures.callback_cost import CallbackCost
+from .measures.fan_out import FanOut
+from .measures.idle import Idle
+from .measures.imports import Import
+from .measures.latency import Latency, LoadedLatency
+from .measures.open_close import OpenClose
+from .measures.stalled import Stalled
 
 MEASURES: Final[tuple[type[Measure], ...]] = (
     Latency,
@@ -65,7 +70,7 @@ def _run(arguments: argparse.Namespace, measures: list[Measure]) -> int:
             raise IsADirectoryError(f"{arguments.json} is a directory")
         tempfile.TemporaryFile(dir=arguments.json.parent).close()
     if arguments.plot is not None:
-        from . import plots  # matplotlib takes its time
+        from .analysis import plots  # matplotlib takes its time
 
         arguments.plot.mkdir(parents=True, exist_ok=True)
     interrupted = False

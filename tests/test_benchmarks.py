@@ -18,13 +18,13 @@ from .support.waiting import limit
 try:
     from rich.console import Console
 
-    from benchmarks import dispatch, loops, plots, report, results, targets
     from benchmarks.__main__ import MEASURES
-    from benchmarks.compare import compare
-    from benchmarks.contenders import ALL, Aioteredo, find
-    from benchmarks.dispatch import STALLED, CallbackCost, Latency, LoadedLatency
-    from benchmarks.fan_out import FanOut
-    from benchmarks.measure import (
+    from benchmarks.analysis import plots, report, targets
+    from benchmarks.analysis.compare import compare
+    from benchmarks.analysis.estimates import Sampled, ratio
+    from benchmarks.apparatus import loops, results
+    from benchmarks.apparatus.contenders import ALL, Aioteredo, find
+    from benchmarks.apparatus.measure import (
         Cell,
         Measure,
         Metric,
@@ -34,11 +34,15 @@ try:
         cells_of,
         run,
     )
-    from benchmarks.overhead import NOTHING, Idle, OpenClose
-    from benchmarks.results import Results
-    from benchmarks.sources import GAP, SOURCES, ports
-    from benchmarks.statistics import Sampled, ratio
-    from benchmarks.volume import Burst, Stalled
+    from benchmarks.apparatus.results import Results
+    from benchmarks.apparatus.sources import GAP, SOURCES, ports
+    from benchmarks.measures.burst import Burst
+    from benchmarks.measures.callback_cost import STALLED, CallbackCost
+    from benchmarks.measures.fan_out import FanOut
+    from benchmarks.measures.idle import NOTHING, Idle
+    from benchmarks.measures.latency import Latency, LoadedLatency, pace
+    from benchmarks.measures.open_close import OpenClose
+    from benchmarks.measures.stalled import Stalled
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] in ("aioteredo", "benchmarks", "tests"):
         raise
@@ -87,7 +91,7 @@ def test_next_callback_waits_for_an_idle_consumer(case: str) -> None:
     """A callback comes a gap after the consumer had the one before, no earlier."""
     source = SOURCES[case]()
     cell = Cell("asyncio", case, "aioteredo")
-    received, stamps, events = dispatch._pace(Aioteredo, cell, source, SMALL, 0)
+    received, stamps, events = pace(Aioteredo, cell, source, SMALL, 0)
     assert [event.port for event in events] == ports(SMALL)
     for before, after in zip(received, stamps.entered[1:], strict=False):
         assert after - before >= GAP
@@ -319,7 +323,8 @@ def test_command_fails_where_nothing_can_be_compared(
 
 INTERRUPTED = """
 import os, signal, sys
-from benchmarks import __main__, loops, sources
+from benchmarks import __main__
+from benchmarks.apparatus import loops, sources
 
 def pace(self, count, pace=sources.PythonThread.pace):
     os.kill(os.getpid(), signal.SIGINT)

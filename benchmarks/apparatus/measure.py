@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import os
 import random
-import sys
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -24,13 +22,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from . import loops
+from .threads import keep_apart, let_go
 
 HANGING: Final = 60.0  # s
 
-# macOS and Windows let nobody choose, or not like this
-_PROCESSORS: Final = (
-    sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-)
+WARM_UP: Final = 3  # the first events of a slot, which find everything cold
 
 Samples = dict[str, Sequence[float]]  # by metric
 
@@ -134,18 +130,6 @@ def run(
         for cell in cells
         for metric in measure.metrics
     ]
-
-
-def keep_apart(index: int) -> None:
-    """Keep the calling thread, and those it starts, on one processor of its own."""
-    if sys.platform == "linux" and _PROCESSORS:
-        os.sched_setaffinity(0, {_PROCESSORS[index % len(_PROCESSORS)]})
-
-
-def let_go() -> None:
-    """Let the calling thread, and those it starts, run anywhere again."""
-    if sys.platform == "linux" and _PROCESSORS:
-        os.sched_setaffinity(0, _PROCESSORS)
 
 
 def check(right: bool, cell: Cell, what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .statistics import Estimate
+from .estimates import Estimate
 
 _SCALES: Final = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns"))
 _BYTES: Final = ((1e6, "MB"), (1e3, "kB"), (1.0, "B"))

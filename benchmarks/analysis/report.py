@@ -10,11 +10,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..apparatus.measure import Measure, Metric, Row
+from ..apparatus.results import Results
 from .compare import VERDICTS, Change
-from .figures import amount, interval
-from .measure import Measure, Metric, Row
-from .results import Results
-from .statistics import Sampled, ratio
+from .estimates import Sampled, ratio
+from .formatting import amount, interval
 from .targets import Target
 
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}

@@ -20,10 +20,10 @@ import trio
 
 from aioteredo import PortEventStream, watch_teredo_port
 
-from . import loops
-from .dispatch import WARM_UP, on_thread
-from .measure import Cell, Measure, Metric, Plan, Samples, for_each
-from .sources import PythonThread, Stamps
+from ..apparatus import loops
+from ..apparatus.measure import WARM_UP, Cell, Measure, Metric, Plan, Samples, for_each
+from ..apparatus.sources import PythonThread, Stamps
+from ..apparatus.threads import on_thread
 
 WATCHES: Final = (1, 10, 100, 1_000, 10_000)
 NOTIFICATIONS: Final = 10

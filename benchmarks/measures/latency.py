@@ -8,11 +8,6 @@ switch interval, after which it would be given the GIL. With the default of 5 ms
 callbacks took 7 to 23 s in seven of twelve tries: a Python thread waits before its
 callback, a native one in it. That is CPython's, and the same for all who are called back
 by a thread; so under load the interval is shorter than a turn of the loop.
-
-And the other side of it, what the callback costs the notifying thread, which a system
-may share among all that it notifies. That is measured in C, around the callback: with
-an idle consumer, which has to be woken, and with a loop that is stalled, where a wake-up
-is pending already.
 """
 
 from __future__ import annotations
@@ -20,16 +15,17 @@ from __future__ import annotations
 import random
 import sys
 from array import array
-from collections.abc import Callable
-from threading import Thread, Timer
+from threading import Timer
 from time import perf_counter_ns
 from typing import Any, ClassVar, Final
 
 import anyio
 
-from . import loops
-from .contenders import ALL, POLLING_INTERVAL, Contender, find
-from .measure import (
+from ..apparatus import loops
+from ..apparatus.contender import BUFFER, Contender
+from ..apparatus.contenders import ALL, POLLING_INTERVAL, find
+from ..apparatus.measure import (
+    WARM_UP,
     Cell,
     Measure,
     Metric,
@@ -37,17 +33,13 @@ from .measure import (
     Samples,
     check,
     for_each,
-    keep_apart,
 )
-from .sources import LAST_PORT, SOURCES, NativeThread, Source, Stamps, ports
+from ..apparatus.sources import SOURCES, Source, Stamps, ports
+from ..apparatus.threads import on_thread
 
-WARM_UP: Final = 3  # the first events of a slot, which find everything cold
 BUSY_TASKS: Final = 50
 SWITCH_INTERVAL: Final = 100e-6  # s
 POLLS: Final = 3  # of 50 ms each; more would take longer than all else together
-BUFFER: Final = 16
-IDLE: Final = "idle consumer"
-STALLED: Final = "stalled loop"
 
 
 class Latency(Measure):
@@ -68,7 +60,7 @@ class Latency(Measure):
         source = SOURCES[cell.case]()
         contender = find(cell.contender, cell.loop)
         count = size if contender.sees_each else POLLS
-        received, stamps, events = _pace(contender, cell, source, count, self.busy_tasks)
+        received, stamps, events = pace(contender, cell, source, count, self.busy_tasks)
         if contender.keeps_events:
             right = [event.port for event in events] == ports(count)
             check(right, cell, "wrong events")
@@ -94,40 +86,7 @@ class LoadedLatency(Latency):
             sys.setswitchinterval(interval)
 
 
-class CallbackCost(Measure):
-    """The notifying thread's time inside the callback."""
-
-    name = "callback"
-    title = "What the callback costs the notifying thread"
-    base = "empty ctypes callback"
-    metrics: ClassVar = {"time": Metric("ns", distribution=True)}
-    quick, full = Plan(2, 30), Plan(20, 100)
-    apart = True
-
-    def cells(self) -> list[Cell]:
-        seeing = [c for c in ALL if c.sees_each]
-        holding = [c for c in seeing if c.keeps_events and not c.waits_for_loop]
-        base = (self.base, loops.EVERY)
-        return [
-            *for_each([base, *((c.name, c.loops) for c in seeing)], [IDLE]),
-            *for_each([base, *((c.name, c.loops) for c in holding)], [STALLED]),
-        ]
-
-    def run(self, cell: Cell, size: int) -> Samples:
-        source = NativeThread()
-        if cell.contender == self.base:
-            stamps = _pace_empty(source, cell, size)
-        elif cell.case == IDLE:
-            contender = find(cell.contender, cell.loop)
-            _, stamps, events = _pace(contender, cell, source, size, 0)
-            check(len(events) == size, cell, "lost events")
-        else:
-            stamps = _stall(find(cell.contender, cell.loop), cell, source, size)
-        costs = [left - entered for entered, left in zip(*stamps, strict=True)]
-        return {"time": costs[WARM_UP:]}
-
-
-def _pace(
+def pace(
     contender: type[Contender], cell: Cell, source: Source, count: int, busy_tasks: int
 ) -> tuple[array[int], Stamps, list[Any]]:
     received, events = array("q"), list[Any]()
@@ -173,52 +132,3 @@ async def _busy(loop: str) -> None:
         for _ in range(500):
             pass
         await sleep(0)
-
-
-def _stall(contender: type[Contender], cell: Cell, source: Source, count: int) -> Stamps:
-    async def main() -> Stamps:
-        async with (
-            contender(source, cell.loop, BUFFER) as opened,
-            anyio.create_task_group() as tasks,
-        ):
-            tasks.start_soon(opened.consume, lambda event: event.port == LAST_PORT)
-            await anyio.wait_all_tasks_blocked()
-            # the loop's thread waits here
-            stamps = on_thread(lambda: source.burst(count), apart=True)()
-        return stamps  # noqa: RET504 - a task group may swallow what is raised in it
-
-    return loops.run(cell.loop, main)
-
-
-def _pace_empty(source: NativeThread, cell: Cell, count: int) -> Stamps:
-    detach = source.register(lambda context, port, kind: None)  # noqa: ARG005
-    pace = source.burst if cell.case == STALLED else source.pace_by_itself
-    stamps = on_thread(lambda: pace(count), apart=True)()
-    detach()
-    return stamps
-
-
-def on_thread(
-    function: Callable[[], Stamps], *, apart: bool = False
-) -> Callable[[], Stamps]:
-    """Start *function* on a thread of its own.
-
-    :param apart: on another processor than the loop
-    :return: what waits for its result; it blocks
-    """
-    results = list[Stamps]()
-
-    def run() -> None:
-        if apart:
-            keep_apart(1)
-        results.append(function())
-
-    # a daemon: who is interrupted does not resume it any more, and is not to wait for it
-    thread = Thread(target=run, daemon=True)
-    thread.start()
-
-    def result() -> Stamps:
-        thread.join()
-        return results[0]
-
-    return result

@@ -33,7 +33,7 @@ LAST_PORT: Final = 65_535
 GAP: Final = 300_000  # ns: time enough for a loop to go to sleep again
 PARAMETER: Final = int(NotificationType.PARAMETER)
 
-_LIBRARY_SOURCE: Final = Path(__file__).parents[1] / "native" / "teredo_stand_in.c"
+_LIBRARY_SOURCE: Final = Path(__file__).parents[2] / "native" / "teredo_stand_in.c"
 _NATIVE_CALLBACK: Final = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_ushort, ctypes.c_int
 )

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from .contenders import Aioteredo
-from .measure import Measure, Metric, Row
-from .overhead import IMPORT, IMPORT_WATCH
-from .results import Results
-from .statistics import CONFIDENCE, Estimate, Sampled, change
+from ..apparatus.contenders import Aioteredo
+from ..apparatus.measure import Measure, Metric, Row
+from ..apparatus.results import Results
+from ..measures.imports import IMPORT, IMPORT_WATCH
+from .estimates import CONFIDENCE, Estimate, Sampled, change
 
 FEWEST_ROUNDS: Final = 5
 VERDICTS: Final = ("faster", "slower", "same", "noise")

@@ -18,15 +18,16 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from . import loops
-from .contenders import ALL, Aioteredo, Ceiling, Floor, SecondFloor
-from .dispatch import Latency
-from .fan_out import FanOut, Futures, FuturesInOnePost, Watches
-from .figures import amount
-from .results import Results
-from .sources import SOURCES
-from .statistics import Sampled
-from .volume import CASES, Burst
+from ..apparatus import loops
+from ..apparatus.contenders import ALL, Aioteredo
+from ..apparatus.floors import Ceiling, Floor, SecondFloor
+from ..apparatus.results import Results
+from ..apparatus.sources import SOURCES
+from ..measures.burst import CASES, Burst
+from ..measures.fan_out import FanOut, Futures, FuturesInOnePost, Watches
+from ..measures.latency import Latency
+from .estimates import Sampled
+from .formatting import amount
 
 PERCENTILES: Final = 1 - np.logspace(np.log10(0.75), -3, 120)
 BEYOND: Final = 20  # samples; of fewer a line would be a few events' luck

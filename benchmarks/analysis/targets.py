@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final, NamedTuple
 
-from . import loops
-from .contenders import ALL, Aioteredo, Floor, Recipe, SecondFloor
-from .dispatch import IDLE, STALLED, CallbackCost, Latency
-from .figures import amount, interval
-from .overhead import IMPORT, IMPORT_WATCH, Idle, Import
-from .results import Results
-from .sources import SOURCES
-from .statistics import CONFIDENCE, Estimate, Sampled, excess, ratio
-from .volume import CASES, Burst, Stalled
+from ..apparatus import loops
+from ..apparatus.contenders import ALL, Aioteredo, Recipe
+from ..apparatus.floors import Floor, SecondFloor
+from ..apparatus.results import Results
+from ..apparatus.sources import SOURCES
+from ..measures.burst import CASES, Burst
+from ..measures.callback_cost import IDLE, STALLED, CallbackCost
+from ..measures.idle import Idle
+from ..measures.imports import IMPORT, IMPORT_WATCH, Import
+from ..measures.latency import Latency
+from ..measures.stalled import Stalled
+from .estimates import CONFIDENCE, Estimate, Sampled, excess, ratio
+from .formatting import amount, interval
 
 HELD: Final = "yes"
 MISSED: Final = "no"

@@ -1,0 +1,1 @@
+"""Tables, pictures and verdicts, made of the results of a run."""

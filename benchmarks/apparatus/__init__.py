@@ -1,0 +1,1 @@
+"""The parts that every measure is made of."""
