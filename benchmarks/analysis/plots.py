@@ -23,15 +23,15 @@ from ..apparatus.contenders import ALL, Aioteredo
 from ..apparatus.floors import Ceiling, Floor, SecondFloor
 from ..apparatus.results import Results
 from ..apparatus.sources import SOURCES
-from ..measures.burst import CASES, Burst
-from ..measures.fan_out import FanOut, Futures, FuturesInOnePost, Watches
-from ..measures.latency import Latency
 from .estimates import Sampled
 from .formatting import amount
 
 PERCENTILES: Final = 1 - np.logspace(np.log10(0.75), -3, 120)
 BEYOND: Final = 20  # samples; of fewer a line would be a few events' luck
-MOST: Final = 100_000  # callbacks of a burst
+# A burst of more callbacks is not for every contender.
+BURSTS: Final = tuple(f"python, {n:,} callbacks" for n in (100_000, 10_000, 1_000))
+FUTURES: Final = "Futures, a post each"
+FUTURES_IN_ONE_POST: Final = "Futures, one post"
 _TICKS: Final = (0.5, 0.9, 0.99, 0.999)
 _TIMES: Final = [n * 10**power for power in range(7) for n in (1, 2, 5)]  # µs
 
@@ -71,9 +71,9 @@ def _style(name: str) -> dict[str, Any]:
         return {"color": "#d62728", "linewidth": 2.2, "zorder": 3}
     if name == SecondFloor.name:
         return {"color": "0.45", "linewidth": 1.2, "linestyle": (0, (1, 1.5)), "zorder": 2}
-    if name in (Floor.name, FuturesInOnePost.name):
+    if name in (Floor.name, FUTURES_IN_ONE_POST):
         return {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2)), "zorder": 2}
-    names = [*dict.fromkeys(c.name for c in ALL), Futures.name]
+    names = [*dict.fromkeys(c.name for c in ALL), FUTURES]
     color = mpl.colormaps["tab10"]([0, 1, 2, 4, 5, 6, 8, 9, 7])[names.index(name) % 9]
     return {"color": color, "linewidth": 1.1}
 
@@ -121,7 +121,7 @@ def _legend(figure: Figure, axes: list[Axes]) -> None:
 
 
 def _latency(results: Results) -> Figure | None:
-    rows = [*_rows(results, Latency.name, "latency")]
+    rows = [*_rows(results, "latency", "latency")]
     if not rows:
         return None
     panels = [
@@ -160,22 +160,17 @@ def _latency(results: Results) -> Figure | None:
 def _burst(results: Results) -> Figure | None:
     rows = [
         (cell, sampled)
-        for cell, sampled in _rows(results, Burst.name, "events")
-        if cell.case.startswith("python") and cell.contender != Ceiling.name
+        for cell, sampled in _rows(results, "burst", "events")
+        if cell.case in BURSTS and cell.contender != Ceiling.name
     ]
     if not rows:
         return None
-    # longer ones are not for everyone
-    case = next(
-        case
-        for case in reversed(CASES)
-        if CASES[case][1] <= MOST and any(cell.case == case for cell, _ in rows)
-    )
+    case = min((cell.case for cell, _ in rows), key=BURSTS.index)
     rows = [(cell, sampled) for cell, sampled in rows if cell.case == case]
     panels = [(name, case) for name in loops.EVERY if any(c.loop == name for c, _ in rows)]
     rounds = rows[0][1].rounds
     title = (
-        f"Events a second in a burst from a Python thread: {CASES[case][1]:,} callbacks "
+        f"Events a second in a burst from a Python thread: {case.split(', ')[1]} "
         f"(median; line: least to most of {rounds} rounds; higher is better)"
     )
     figure, axes = _panels(panels, title, results.about)
@@ -204,7 +199,7 @@ def _burst(results: Results) -> Figure | None:
 
 
 def _fan_out(results: Results) -> Figure | None:
-    rows = [*_rows(results, FanOut.name, "time")]
+    rows = [*_rows(results, "fan-out", "time")]
     if not rows:
         return None
     panels = [
@@ -213,7 +208,7 @@ def _fan_out(results: Results) -> Figure | None:
     title = "One notification: until the last of so many consumers has it (lower is better)"
     figure, axes = _panels(panels, title, results.about)
     for loop, _ in panels:
-        for name in (Watches.name, Futures.name, FuturesInOnePost.name):
+        for name in (Aioteredo.name, FUTURES, FUTURES_IN_ONE_POST):
             points = sorted(
                 (int(cell.case), sampled.quantile(0.5) / 1e6)
                 for cell, sampled in rows

@@ -17,18 +17,13 @@ from ..apparatus.contenders import ALL, Aioteredo, Recipe
 from ..apparatus.floors import Floor, SecondFloor
 from ..apparatus.results import Results
 from ..apparatus.sources import SOURCES
-from ..measures.burst import CASES, Burst
-from ..measures.callback_cost import IDLE, STALLED, CallbackCost
-from ..measures.idle import Idle
-from ..measures.imports import IMPORT, IMPORT_WATCH, Import
-from ..measures.latency import Latency
-from ..measures.stalled import Stalled
 from .estimates import CONFIDENCE, Estimate, Sampled, excess, ratio
 from .formatting import amount, interval
 
 HELD: Final = "yes"
 MISSED: Final = "no"
 OPEN: Final = "open"
+EMPTY_CALLBACK: Final = "empty ctypes callback"
 QUANTILES: Final = {"p50": 0.5, "p99": 0.99}
 
 
@@ -82,7 +77,7 @@ def _rivals(loop: str) -> list[str]:
 
 
 def _latency(results: Results) -> Iterator[Target]:
-    row = (Latency.name, "latency")
+    row = ("latency", "latency")
     for loop, case, (name, q) in product(loops.EVERY, SOURCES, QUANTILES.items()):
         cell = (loop, case, Aioteredo.name)
         found = _ratio(results, row, cell, SecondFloor.name, q)
@@ -108,9 +103,10 @@ def _latency(results: Results) -> Iterator[Target]:
 
 
 def _burst(results: Results) -> Iterator[Target]:
+    cases = dict.fromkeys(row.cell.case for row in results.rows if row.measure == "burst")
     for loop, bound in {"asyncio": 5.0, "uvloop": 1.5}.items():
-        for case in CASES:
-            cell, row = (loop, case, Aioteredo.name), (Burst.name, "events")
+        for case in cases:
+            cell, row = (loop, case, Aioteredo.name), ("burst", "events")
             ratios = {
                 rival: found
                 for rival in _rivals(loop)
@@ -133,7 +129,7 @@ def _burst(results: Results) -> Iterator[Target]:
 def _stalled(results: Results) -> Iterator[Target]:
     for loop in loops.EVERY:
         for metric, bound in {"handles": 1, "events": 16}.items():
-            row = results.find(Stalled.name, metric, loop, "python", Aioteredo.name)
+            row = results.find("stalled", metric, loop, "python", Aioteredo.name)
             if row is not None:
                 most = max(max(samples) for samples in row.rounds)
                 reached = HELD if most <= bound else MISSED
@@ -143,15 +139,15 @@ def _stalled(results: Results) -> Iterator[Target]:
 
 def _callback(results: Results) -> Iterator[Target]:
     for loop in loops.EVERY:
-        for case in (STALLED, IDLE):
+        for case in ("stalled loop", "idle consumer"):
             rows = {
                 name: Sampled(row.rounds)
-                for name in (Aioteredo.name, CallbackCost.base, Floor.name)
-                if (row := results.find(CallbackCost.name, "time", loop, case, name))
+                for name in (Aioteredo.name, EMPTY_CALLBACK, Floor.name)
+                if (row := results.find("callback", "time", loop, case, name))
             }
-            if not {Aioteredo.name, CallbackCost.base} <= rows.keys():
+            if not {Aioteredo.name, EMPTY_CALLBACK} <= rows.keys():
                 continue
-            over = excess(rows[Aioteredo.name], rows[CallbackCost.base], 1.5, 0.5)
+            over = excess(rows[Aioteredo.name], rows[EMPTY_CALLBACK], 1.5, 0.5)
             what = f"callback ≤ 1.5 empty ones + 1 µs ({loop}, {case})"
             medians = {name: amount(s.quantile(0.5), "ns") for name, s in rows.items()}
             figure = ", ".join(f"{name} {median}" for name, median in medians.items())
@@ -160,7 +156,7 @@ def _callback(results: Results) -> Iterator[Target]:
 
 def _idle(results: Results) -> Iterator[Target]:
     for loop in loops.EVERY:
-        row = results.find(Idle.name, "wake-ups", loop, "python", Aioteredo.name)
+        row = results.find("idle", "wake-ups", loop, "python", Aioteredo.name)
         if row is not None:
             median = Sampled(row.rounds).quantile(0.5)
             reached = HELD if median <= 0 else MISSED
@@ -168,9 +164,9 @@ def _idle(results: Results) -> Iterator[Target]:
 
 
 def _import(results: Results) -> Iterator[Target]:
-    for statement in (IMPORT, IMPORT_WATCH):
+    for statement in ("import aioteredo", "from aioteredo import watch_teredo_port"):
         cell = ("none", "process", statement)
-        found = _ratio(results, (Import.name, "time"), cell, Import.base, 0.5)
+        found = _ratio(results, ("import", "time"), cell, "import anyio", 0.5)
         if found is not None:
-            what = f"{statement} to {Import.base} ≤ 1.1"
+            what = f"{statement} to import anyio ≤ 1.1"
             yield Target(what, interval(found), _at_most(1.1, found))
