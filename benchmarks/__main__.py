@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from .analysis import compare, report, targets
-from .apparatus import measure, results
-from .apparatus.measure import Measure, Plan, Row
+from .apparatus import results
+from .apparatus.measure import Measure, Row, Workload, run_rounds, setups_within
 from .measures.burst import Burst
 from .measures.callback_cost import CallbackCost
 from .measures.fan_out import FanOut
@@ -76,16 +76,16 @@ def _run(arguments: argparse.Namespace, measures: list[Measure]) -> int:
     interrupted = False
     if found is None:
         found, interrupted = _measure(
-            [(measure, _plan(measure, arguments)) for measure in measures]
+            [(measure, _workload(measure, arguments)) for measure in measures]
         )
     if arguments.json is not None and found.rows:
         results.save(found, arguments.json, [cls() for cls in MEASURES])
-    report.show(found, measures, console)
+    report.show_tables(found, measures, console)
     report.show_targets(targets.judge(found), console)
     if arguments.plot is not None:
-        for path in plots.plot(found, arguments.plot):
+        for path in plots.draw_plots(found, arguments.plot):
             console.print(path)
-    report.show_about(found.about, console)
+    report.show_environment(found.environment, console)
     if interrupted:
         return 130
     return 0 if old is None else _compare(found, old, measures, console)
@@ -95,7 +95,7 @@ def _compare(
     new: results.Results, old: results.Results, measures: list[Measure], console: Console
 ) -> int:
     changes = compare.compare(new, old, measures)
-    report.show_changes(changes, old.about, console)
+    report.show_changes(changes, old.environment, console)
     if any(change.verdict == "slower" for change in changes):
         return 3
     if not any(change.factor is not None for change in changes):
@@ -103,18 +103,20 @@ def _compare(
     return 0
 
 
-def _plan(measure: Measure, arguments: argparse.Namespace) -> Plan:
-    plan = measure.quick if arguments.quick else measure.full
+def _workload(measure: Measure, arguments: argparse.Namespace) -> Workload:
+    workload = measure.quick if arguments.quick else measure.full
     if arguments.rounds is None:
-        return plan
-    return dataclasses.replace(plan, rounds=arguments.rounds)
+        return workload
+    return dataclasses.replace(workload, rounds=arguments.rounds)
 
 
-def _measure(plans: list[tuple[Measure, Plan]]) -> tuple[results.Results, bool]:
+def _measure(workloads: list[tuple[Measure, Workload]]) -> tuple[results.Results, bool]:
     """All that is finished, and whether it was interrupted before the rest."""
     seed = random.SystemRandom().getrandbits(32)
     rng, rows = random.Random(seed), list[Row]()  # noqa: S311 - no secret
-    about = results.about(" ".join(["python -m benchmarks", *sys.argv[1:]]), seed)
+    environment = results.describe_environment(
+        " ".join(["python -m benchmarks", *sys.argv[1:]]), seed
+    )
     console = Console(stderr=True)
     columns = (
         *Progress.get_default_columns()[:3],
@@ -125,15 +127,15 @@ def _measure(plans: list[tuple[Measure, Plan]]) -> tuple[results.Results, bool]:
         with Progress(
             *columns, console=console, disable=not console.is_terminal
         ) as progress:
-            for one, plan in plans:
-                total = plan.rounds * len(measure.cells_of(one, plan))
-                ticks = progress.track(range(total), total, description=one.title)
-                rows += measure.run(one, plan, rng, ticks)
+            for measure, workload in workloads:
+                total = workload.rounds * len(setups_within(measure, workload))
+                ticks = progress.track(range(total), total, description=measure.title)
+                rows += run_rounds(measure, workload, rng, ticks)
     except BaseException as error:
         if not _is_interrupt(error):
             raise
-        return results.Results(about, rows), True
-    return results.Results(about, rows), False
+        return results.Results(environment, rows), True
+    return results.Results(environment, rows), False
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-class Sampled:
+class Distribution:
     """The samples of one row, ready for their quantiles under any draw of rounds."""
 
     def __init__(self, rounds: Sequence[Sequence[float]]) -> None:
@@ -56,11 +56,11 @@ class Sampled:
         """The quantile of all rounds."""
         return self._quantile(q, np.ones(self.rounds))
 
-    def knows(self, q: float) -> bool:
+    def has_quantile(self, q: float) -> bool:
         """Whether at least one sample is beyond the quantile (or it is the greatest)."""
         return q == 1 or self.samples * (1 - q) >= 1
 
-    def logarithms(self, q: float, run: int) -> Floats:
+    def resampled_logarithms(self, q: float, run: int) -> Floats:
         """Those of the quantile, under each draw of that run's rounds."""
         return np.log([self._quantile(q, draw) for draw in _draws(self.rounds, run)])
 
@@ -79,17 +79,17 @@ def _draws(rounds: int, run: int) -> Floats:
 
 
 def ratio(
-    above: Sampled, below: Sampled, q: float, confidence: float = CONFIDENCE
+    above: Distribution, below: Distribution, q: float, confidence: float = CONFIDENCE
 ) -> Estimate:
     """The ratio of two quantiles of one run, whose rounds are the same."""
     value = above.quantile(q) / below.quantile(q)
-    resampled = above.logarithms(q, 0) - below.logarithms(q, 0)
+    resampled = above.resampled_logarithms(q, 0) - below.resampled_logarithms(q, 0)
     return _estimate(value, resampled, above.rounds, confidence)
 
 
 def change(
-    new: tuple[Sampled, Sampled],
-    old: tuple[Sampled, Sampled],
+    new: tuple[Distribution, Distribution],
+    old: tuple[Distribution, Distribution],
     q: float,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
@@ -97,14 +97,18 @@ def change(
     value, resampled = 1.0, np.zeros(RESAMPLES)
     for run, ((above, below), sign) in enumerate(((new, 1), (old, -1))):
         value *= (above.quantile(q) / below.quantile(q)) ** sign
-        resampled += sign * (above.logarithms(q, run) - below.logarithms(q, run))
+        resampled += sign * (
+            above.resampled_logarithms(q, run) - below.resampled_logarithms(q, run)
+        )
     return _estimate(value, resampled, min(new[0].rounds, old[0].rounds), confidence)
 
 
-def excess(above: Sampled, below: Sampled, factor: float, q: float) -> Estimate:
+def excess(above: Distribution, below: Distribution, factor: float, q: float) -> Estimate:
     """By how much *above* exceeds *factor* times *below*, of one run."""
     value = above.quantile(q) - factor * below.quantile(q)
-    resampled = np.exp(above.logarithms(q, 0)) - factor * np.exp(below.logarithms(q, 0))
+    resampled = np.exp(above.resampled_logarithms(q, 0)) - factor * np.exp(
+        below.resampled_logarithms(q, 0)
+    )
     if above.rounds < 2:
         return Estimate(value, -math.inf, math.inf)
     half = _halfwidth(resampled, above.rounds, CONFIDENCE)

@@ -11,7 +11,7 @@ _BYTES: Final = ((1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _COUNTS: Final = ((1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
-def amount(value: float, unit: str) -> str:
+def format_amount(value: float, unit: str) -> str:
     """A number in the size of unit that suits it, to three digits."""
     scales = {"ns": _SCALES, "B": _BYTES}.get(unit, _COUNTS)
     size, name = next((s for s in scales if abs(value) >= s[0]), scales[-1])
@@ -21,7 +21,7 @@ def amount(value: float, unit: str) -> str:
     return f"{sign}{number:.{digits}f} {name}".strip() + ("/s" if unit == "1/s" else "")
 
 
-def interval(estimate: Estimate) -> str:
+def format_estimate(estimate: Estimate) -> str:
     """A ratio with its interval."""
     value, low, high = estimate
     digits = 2 if value < 10 else 1 if value < 100 else 0

@@ -19,19 +19,19 @@ from matplotlib.ticker import (
 )
 
 from ..apparatus import loops
-from ..apparatus.contenders import ALL, Aioteredo
-from ..apparatus.floors import Ceiling, Floor, SecondFloor
+from ..apparatus.contenders import CONTENDERS, Aioteredo
+from ..apparatus.floors import BareDeque, Floor, SecondFloor
 from ..apparatus.results import Results
 from ..apparatus.sources import SOURCES
-from .estimates import Sampled
-from .formatting import amount
+from .estimates import Distribution
+from .formatting import format_amount
 
 PERCENTILES: Final = 1 - np.logspace(np.log10(0.75), -3, 120)
-BEYOND: Final = 20  # samples; of fewer a line would be a few events' luck
+FEWEST_BEYOND: Final = 20  # samples; of fewer a line would be a few events' luck
 # A burst of more callbacks is not for every contender.
 BURSTS: Final = tuple(f"python, {n:,} callbacks" for n in (100_000, 10_000, 1_000))
 FUTURES: Final = "Futures, a post each"
-FUTURES_IN_ONE_POST: Final = "Futures, one post"
+FUTURES_WITH_ONE_POST: Final = "Futures, one post"
 _TICKS: Final = (0.5, 0.9, 0.99, 0.999)
 _TIMES: Final = [n * 10**power for power in range(7) for n in (1, 2, 5)]  # µs
 
@@ -46,7 +46,7 @@ mpl.rcParams.update(
 )
 
 
-def plot(results: Results, directory: Path) -> list[Path]:
+def draw_plots(results: Results, directory: Path) -> list[Path]:
     """Write a picture of each measure that has one into *directory*.
 
     :raises OSError: if it cannot be written
@@ -71,21 +71,23 @@ def _style(name: str) -> dict[str, Any]:
         return {"color": "#d62728", "linewidth": 2.2, "zorder": 3}
     if name == SecondFloor.name:
         return {"color": "0.45", "linewidth": 1.2, "linestyle": (0, (1, 1.5)), "zorder": 2}
-    if name in (Floor.name, FUTURES_IN_ONE_POST):
+    if name in (Floor.name, FUTURES_WITH_ONE_POST):
         return {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2)), "zorder": 2}
-    names = [*dict.fromkeys(c.name for c in ALL), FUTURES]
+    names = [*dict.fromkeys(c.name for c in CONTENDERS), FUTURES]
     color = mpl.colormaps["tab10"]([0, 1, 2, 4, 5, 6, 8, 9, 7])[names.index(name) % 9]
     return {"color": color, "linewidth": 1.1}
 
 
-def _rows(results: Results, measure: str, metric: str) -> Iterator[tuple[Any, Sampled]]:
+def _rows(
+    results: Results, measure: str, metric: str
+) -> Iterator[tuple[Any, Distribution]]:
     for row in results.rows:
         if (row.measure, row.metric) == (measure, metric):
-            yield row.cell, Sampled(row.rounds)
+            yield row.setup, Distribution(row.rounds)
 
 
 def _panels(
-    panels: list[tuple[str, str]], title: str, about: dict[str, str]
+    panels: list[tuple[str, str]], title: str, environment: dict[str, str]
 ) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     columns = [*dict.fromkeys(loop for loop, _ in panels)]
     lines = [*dict.fromkeys(case for _, case in panels)]
@@ -94,9 +96,8 @@ def _panels(
         len(lines), len(columns), squeeze=False, sharex=True, sharey=True
     )
     figure.suptitle(title, fontsize=11, x=0.02, ha="left")
-    where = f"{about['python']}, {about['system']}, {about['processor']}"
-    how = f"{about['command']}, {about['time']}, revision {about['revision']}"
-    figure.text(0.02, -0.06, f"{where}\n{how}", fontsize=7, color="0.4")
+    caption = "{python}, {system}, {processor}\n{command}, {time}, revision {revision}"
+    figure.text(0.02, -0.06, caption.format_map(environment), fontsize=7, color="0.4")
     return figure, {
         (loop, case): grid[i][j]
         for i, case in enumerate(lines)
@@ -126,19 +127,19 @@ def _latency(results: Results) -> Figure | None:
         return None
     panels = [
         (loop, case)
-        for loop in loops.EVERY
+        for loop in loops.NAMES
         for case in SOURCES
-        if any(cell[:2] == (loop, case) for cell, _ in rows)
+        if any(setup[:2] == (loop, case) for setup, _ in rows)
     ]
     title = "From the callback to the consumer's next line (consumer idle; lower is better)"
-    figure, axes = _panels(panels, title, results.about)
-    for cell, sampled in rows:
-        if "polling" in cell.contender:
+    figure, axes = _panels(panels, title, results.environment)
+    for setup, distribution in rows:
+        if "polling" in setup.contender:
             continue  # a thousand times slower: the rest would be one line
-        ax = axes[cell.loop, cell.case]
-        known = PERCENTILES[(1 - PERCENTILES) * sampled.samples >= BEYOND]
-        times = [sampled.quantile(float(p)) / 1e3 for p in known]
-        ax.plot(1 / (1 - known), times, label=cell.contender, **_style(cell.contender))
+        ax = axes[setup.loop, setup.case]
+        known = PERCENTILES[(1 - PERCENTILES) * distribution.samples >= FEWEST_BEYOND]
+        times = [distribution.quantile(float(p)) / 1e3 for p in known]
+        ax.plot(1 / (1 - known), times, label=setup.contender, **_style(setup.contender))
     for (loop, case), ax in axes.items():
         ax.set_title(f"{loop}, {case} thread", loc="left", fontsize=9)
         ax.set_xscale("log")
@@ -159,40 +160,43 @@ def _latency(results: Results) -> Figure | None:
 
 def _burst(results: Results) -> Figure | None:
     rows = [
-        (cell, sampled)
-        for cell, sampled in _rows(results, "burst", "events")
-        if cell.case in BURSTS and cell.contender != Ceiling.name
+        (setup, distribution)
+        for setup, distribution in _rows(results, "burst", "events")
+        if setup.case in BURSTS and setup.contender != BareDeque.name
     ]
     if not rows:
         return None
-    case = min((cell.case for cell, _ in rows), key=BURSTS.index)
-    rows = [(cell, sampled) for cell, sampled in rows if cell.case == case]
-    panels = [(name, case) for name in loops.EVERY if any(c.loop == name for c, _ in rows)]
+    case = min((setup.case for setup, _ in rows), key=BURSTS.index)
+    rows = [(setup, distribution) for setup, distribution in rows if setup.case == case]
+    panels = [(name, case) for name in loops.NAMES if any(c.loop == name for c, _ in rows)]
     rounds = rows[0][1].rounds
     title = (
         f"Events a second in a burst from a Python thread: {case.split(', ')[1]} "
         f"(median; line: least to most of {rounds} rounds; higher is better)"
     )
-    figure, axes = _panels(panels, title, results.about)
-    names = [*dict.fromkeys(cell.contender for cell, _ in rows)]
+    figure, axes = _panels(panels, title, results.environment)
+    names = [*dict.fromkeys(setup.contender for setup, _ in rows)]
     names.sort(
         key=lambda name: sum(s.quantile(0.5) for c, s in rows if c.contender == name)
     )
-    for cell, sampled in rows:
-        ax, y = axes[cell.loop, case], names.index(cell.contender)
-        rate = sampled.quantile(0.5)
-        ax.barh(y, rate, color=_style(cell.contender)["color"])
-        spread = [[rate - sampled.quantile(0.0)], [sampled.quantile(1.0) - rate]]
+    for setup, distribution in rows:
+        ax, y = axes[setup.loop, case], names.index(setup.contender)
+        rate = distribution.quantile(0.5)
+        ax.barh(y, rate, color=_style(setup.contender)["color"])
+        spread = [[rate - distribution.quantile(0.0)], [distribution.quantile(1.0) - rate]]
         ax.errorbar(rate, y, xerr=spread, color="black", linewidth=0.8)
         ax.annotate(
-            f" {amount(rate, '')}", (sampled.quantile(1.0), y), va="center", fontsize=7
+            f" {format_amount(rate, '')}",
+            (distribution.quantile(1.0), y),
+            va="center",
+            fontsize=7,
         )
     for (loop, _), ax in axes.items():
         ax.set_title(loop, loc="left", fontsize=9)
         ax.set_yticks(range(len(names)), names)
         ax.margins(x=0.15)
         ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: amount(x, "")))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: format_amount(x, "")))
         ax.set_xlabel("events a second")
     figure.tight_layout()
     return figure
@@ -203,16 +207,16 @@ def _fan_out(results: Results) -> Figure | None:
     if not rows:
         return None
     panels = [
-        (name, "python") for name in loops.EVERY if any(c[0].loop == name for c in rows)
+        (name, "python") for name in loops.NAMES if any(c[0].loop == name for c in rows)
     ]
     title = "One notification: until the last of so many consumers has it (lower is better)"
-    figure, axes = _panels(panels, title, results.about)
+    figure, axes = _panels(panels, title, results.environment)
     for loop, _ in panels:
-        for name in (Aioteredo.name, FUTURES, FUTURES_IN_ONE_POST):
+        for name in (Aioteredo.name, FUTURES, FUTURES_WITH_ONE_POST):
             points = sorted(
-                (int(cell.case), sampled.quantile(0.5) / 1e6)
-                for cell, sampled in rows
-                if (cell.loop, cell.contender) == (loop, name)
+                (int(setup.case), distribution.quantile(0.5) / 1e6)
+                for setup, distribution in rows
+                if (setup.loop, setup.contender) == (loop, name)
             )
             if points:
                 axes[loop, "python"].plot(

@@ -13,8 +13,8 @@ from rich.table import Table
 from ..apparatus.measure import Measure, Metric, Row
 from ..apparatus.results import Results
 from .compare import VERDICTS, Change
-from .estimates import Sampled, ratio
-from .formatting import amount, interval
+from .estimates import Distribution, ratio
+from .formatting import format_amount, format_estimate
 from .targets import Target
 
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
@@ -22,24 +22,24 @@ WIDE: Final = 130  # columns; else it is these quantiles that have ratios
 _NARROW: Final = {name: QUANTILES[name] for name in ("p50", "p99")}
 
 
-def show(results: Results, measures: Iterable[Measure], console: Console) -> None:
+def show_tables(results: Results, measures: Iterable[Measure], console: Console) -> None:
     """Print a table for each case of each measure."""
     for measure in measures:
         rows = [row for row in results.rows if row.measure == measure.name]
-        rows.sort(key=lambda row: (row.cell.loop, row.cell.case))
-        for (loop, case), group in groupby(rows, lambda row: row.cell[:2]):
+        rows.sort(key=lambda row: (row.setup.loop, row.setup.case))
+        for (loop, case), group in groupby(rows, lambda row: row.setup[:2]):
             where = f"{loop}, {case}" if loop != "none" else case
             title = f"{measure.title} ({where})"
             console.print(_table(measure, title, [*group], console))
             console.print()
 
 
-def _box(console: Console) -> box.Box:
+def _border(console: Console) -> box.Box:
     return box.ROUNDED if console.is_terminal else box.MARKDOWN
 
 
 def _table(measure: Measure, title: str, rows: list[Row], console: Console) -> Table:
-    table = Table(title=title, title_justify="left", box=_box(console))
+    table = Table(title=title, title_justify="left", box=_border(console))
     table.add_column("", no_wrap=True)
     quantiles = QUANTILES if console.width >= WIDE else _NARROW
     lines: dict[str, list[str]] = {}
@@ -48,14 +48,14 @@ def _table(measure: Measure, title: str, rows: list[Row], console: Console) -> T
         here = [row for row in rows if row.metric == name]
         for heading in _headings(measure, name, metric, quantiles):
             table.add_column(heading, justify="right", overflow="fold")
-        below = next((row for row in here if row.cell.contender == measure.base), None)
+        below = next((row for row in here if row.setup.contender == measure.base), None)
         for row in here:
-            sampled = Sampled(row.rounds)
-            cells = lines.setdefault(row.cell.contender, [])
-            cells += _figures(sampled, below, metric, quantiles)
-            cells += _ratios(sampled, below, metric)
+            distribution = Distribution(row.rounds)
+            columns = lines.setdefault(row.setup.contender, [])
+            columns += _figures(distribution, below, metric, quantiles)
+            columns += _ratios(distribution, below, metric)
             sign = -1 if metric.higher_is_better else 1
-            order.setdefault(row.cell.contender, sign * sampled.quantile(0.5))
+            order.setdefault(row.setup.contender, sign * distribution.quantile(0.5))
     for contender in sorted(lines, key=order.__getitem__):
         emphasis = "bold" if contender.startswith("aioteredo") else None
         table.add_row(contender, *lines[contender], style=emphasis)
@@ -72,33 +72,40 @@ def _headings(
 
 
 def _figures(
-    sampled: Sampled, below: Row | None, metric: Metric, quantiles: dict[str, float]
+    distribution: Distribution,
+    below: Row | None,
+    metric: Metric,
+    quantiles: dict[str, float],
 ) -> Iterator[str]:
     if not metric.distribution:
-        yield amount(sampled.quantile(0.5), metric.unit)
+        yield format_amount(distribution.quantile(0.5), metric.unit)
         return
     for q in quantiles.values():
-        yield amount(sampled.quantile(q), metric.unit) if sampled.knows(q) else ""
+        yield (
+            format_amount(distribution.quantile(q), metric.unit)
+            if distribution.has_quantile(q)
+            else ""
+        )
     if below is None:
         yield ""
     else:
-        difference = sampled.quantile(0.5) - Sampled(below.rounds).quantile(0.5)
-        yield amount(difference, metric.unit)
+        difference = distribution.quantile(0.5) - Distribution(below.rounds).quantile(0.5)
+        yield format_amount(difference, metric.unit)
 
 
-def _ratios(sampled: Sampled, below: Row | None, metric: Metric) -> Iterator[str]:
+def _ratios(distribution: Distribution, below: Row | None, metric: Metric) -> Iterator[str]:
     for q in (0.5, 0.99) if metric.distribution else (0.5,):
-        base = None if below is None else Sampled(below.rounds)
-        known = base is not None and sampled.knows(q) and base.knows(q)
-        if base is None or not known or 0 in (base.quantile(0), sampled.quantile(0)):
+        base = None if below is None else Distribution(below.rounds)
+        known = base is not None and distribution.has_quantile(q) and base.has_quantile(q)
+        if base is None or not known or 0 in (base.quantile(0), distribution.quantile(0)):
             yield ""
         else:
-            yield interval(ratio(sampled, base, q))
+            yield format_estimate(ratio(distribution, base, q))
 
 
 def show_targets(targets: Iterable[Target], console: Console) -> None:
     """Print what is meant to be reached."""
-    table = Table(title="To reach", title_justify="left", box=_box(console))
+    table = Table(title="To reach", title_justify="left", box=_border(console))
     for heading in ("", "here"):
         table.add_column(heading, overflow="fold")
     table.add_column("reached", no_wrap=True)
@@ -111,17 +118,17 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
 def show_changes(changes: Sequence[Change], old: dict[str, str], console: Console) -> None:
     """Print what changed since the run that *old* is about."""
     title = f"Since {old['time']} ({old['revision']}, {old['python']}, {old['processor']})"
-    table = Table(title=title, title_justify="left", box=_box(console))
+    table = Table(title=title, title_justify="left", box=_border(console))
     for heading in ("aioteredo to its base", "factor", "verdict"):
         table.add_column(heading)
     for change in changes:
-        factor = "" if change.factor is None else interval(change.factor)
-        table.add_row(change.what, factor, change.verdict)
+        factor = "" if change.factor is None else format_estimate(change.factor)
+        table.add_row(change.figure, factor, change.verdict)
     console.print(table)
     judged = sum(change.verdict in VERDICTS for change in changes)
     console.print(f"{judged} of {len(changes)} compared")
 
 
-def show_about(about: dict[str, str], console: Console) -> None:
+def show_environment(environment: dict[str, str], console: Console) -> None:
     """Print where and how the run was made."""
-    console.print("; ".join(f"{key}: {value}" for key, value in about.items()))
+    console.print("; ".join(f"{key}: {value}" for key, value in environment.items()))

@@ -39,8 +39,10 @@ class Contender(ABC):
     name: ClassVar[str]
     loops: ClassVar[tuple[str, ...]] = loops.ASYNCIO
     keeps_events: ClassVar[bool] = True  # the floors do not
-    sees_each: ClassVar[bool] = True  # a burst too, event by event
-    waits_for_loop: ClassVar[bool] = False  # the callback does: a stalled loop stalls it
+    sees_every_event: ClassVar[bool] = True  # a burst too, event by event
+    callback_waits_for_loop: ClassVar[bool] = (
+        False  # the callback does: a stalled loop stalls it
+    )
     longest_burst: ClassVar[int] = 1_000_000  # some would take a minute for so many
 
     def __init__(self, source: Source, loop: str, buffer: int) -> None:
@@ -62,7 +64,7 @@ class Contender(ABC):
         """Call *consumer* with each event until it returns True."""
 
 
-class Attached(Contender):
+class CallbackContender(Contender):
     """One whose own callback the notifying thread calls."""
 
     async def open(self) -> None:
@@ -72,7 +74,7 @@ class Attached(Contender):
     def callback(self, port: int, notification_type: int) -> None: ...
 
 
-class OnAsyncio(Attached):
+class PostsToAsyncio(CallbackContender):
     post: Callable[..., object]
 
     async def open(self) -> None:
@@ -80,7 +82,7 @@ class OnAsyncio(Attached):
         await super().open()
 
 
-class OnTrio(Attached):
+class PostsToTrio(CallbackContender):
     loops = ("trio",)
     post: Callable[..., object]
 
@@ -89,7 +91,7 @@ class OnTrio(Attached):
         await super().open()
 
 
-class Posting(Attached):
+class PutsInLoop(CallbackContender):
     """The event is built by the notifying thread, and put by the loop's."""
 
     post: Callable[..., object]
@@ -99,7 +101,7 @@ class Posting(Attached):
         self.post(self.put, make_event(port, notification_type))
 
 
-class Putting(Attached):
+class PutsInCallback(CallbackContender):
     """A queue that may be put to from any thread."""
 
     put: Callable[[PortEvent], object]
@@ -108,7 +110,7 @@ class Putting(Attached):
         self.put(make_event(port, notification_type))
 
 
-class Getting(Attached):
+class AwaitsGet(CallbackContender):
     """An async ``get`` that returns at once while there is something."""
 
     get: Callable[[], Awaitable[PortEvent]]
@@ -119,7 +121,7 @@ class Getting(Attached):
             pass
 
 
-class Streaming(Attached):
+class ReceivesFromStream(CallbackContender):
     """A stream whose ``receive`` lets others run each time: a burst would wait for them."""
 
     would_block: ClassVar[type[Exception]]

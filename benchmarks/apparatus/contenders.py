@@ -29,25 +29,25 @@ from aioteredo import PortEvent, watch_teredo_port
 
 from . import loops
 from .contender import (
-    Attached,
+    AwaitsGet,
+    CallbackContender,
     Consumer,
     Contender,
-    Getting,
-    OnAsyncio,
-    OnTrio,
-    Posting,
-    Putting,
-    Streaming,
+    PostsToAsyncio,
+    PostsToTrio,
+    PutsInCallback,
+    PutsInLoop,
+    ReceivesFromStream,
     make_event,
 )
-from .floors import Ceiling, Floor, SecondFloor, TrioFloor, TrioSecondFloor
+from .floors import BareDeque, Floor, SecondFloor, TrioFloor, TrioSecondFloor
 
 POLLING_INTERVAL: Final = 0.05  # s
 
 
 class Aioteredo(Contender):
     name = "aioteredo"
-    loops = loops.EVERY
+    loops = loops.NAMES
 
     async def open(self) -> None:
         self.events = await self.resources.enter_async_context(
@@ -60,7 +60,7 @@ class Aioteredo(Contender):
                 return
 
 
-class Recipe(Getting, Posting, OnAsyncio):
+class Recipe(AwaitsGet, PutsInLoop, PostsToAsyncio):
     """What everybody writes: ``call_soon_threadsafe(queue.put_nowait, event)``."""
 
     name = "recipe"
@@ -71,7 +71,7 @@ class Recipe(Getting, Posting, OnAsyncio):
         await super().open()
 
 
-class TrioRecipe(Streaming, Posting, OnTrio):
+class TrioRecipe(ReceivesFromStream, PutsInLoop, PostsToTrio):
     """The same on trio: ``run_sync_soon(channel.send_nowait, event)``."""
 
     name = "recipe"
@@ -83,7 +83,7 @@ class TrioRecipe(Streaming, Posting, OnTrio):
         await super().open()
 
 
-class RunCoroutineThreadsafe(Getting):
+class RunCoroutineThreadsafe(AwaitsGet):
     name = "run_coroutine_threadsafe(put)"
     longest_burst = 100_000
 
@@ -98,7 +98,7 @@ class RunCoroutineThreadsafe(Getting):
         asyncio.run_coroutine_threadsafe(self.put(event), self.running)
 
 
-class Janus(Getting, Putting):
+class Janus(AwaitsGet, PutsInCallback):
     name = "janus"
 
     async def open(self) -> None:
@@ -108,9 +108,9 @@ class Janus(Getting, Putting):
         await super().open()
 
 
-class Culsans(Getting, Putting):
+class Culsans(AwaitsGet, PutsInCallback):
     name = "culsans"
-    loops = loops.EVERY
+    loops = loops.NAMES
 
     async def open(self) -> None:
         queue: culsans.Queue[PortEvent] = culsans.Queue()
@@ -118,9 +118,9 @@ class Culsans(Getting, Putting):
         await super().open()
 
 
-class Aiologic(Getting, Putting):
+class Aiologic(AwaitsGet, PutsInCallback):
     name = "aiologic"
-    loops = loops.EVERY
+    loops = loops.NAMES
 
     async def open(self) -> None:
         queue: aiologic.SimpleQueue[PortEvent] = aiologic.SimpleQueue()
@@ -128,7 +128,7 @@ class Aiologic(Getting, Putting):
         await super().open()
 
 
-class AnyioStream(Streaming):
+class AnyioStream(ReceivesFromStream):
     would_block = anyio.WouldBlock
 
     async def open(self) -> None:
@@ -139,18 +139,18 @@ class AnyioStream(Streaming):
         await super().open()
 
 
-class MemoryObjectStream(AnyioStream, Posting, OnAsyncio):
+class MemoryObjectStream(AnyioStream, PutsInLoop, PostsToAsyncio):
     name = "memory object stream"
 
 
-class TrioMemoryObjectStream(AnyioStream, Posting, OnTrio):
+class TrioMemoryObjectStream(AnyioStream, PutsInLoop, PostsToTrio):
     name = "memory object stream"
 
 
 class Portal(AnyioStream):
     name = "BlockingPortal"
-    loops = loops.EVERY
-    waits_for_loop = True
+    loops = loops.NAMES
+    callback_waits_for_loop = True
     longest_burst = 1_000
 
     async def open(self) -> None:
@@ -161,7 +161,7 @@ class Portal(AnyioStream):
         self.portal.start_task_soon(self.put, make_event(port, notification_type))
 
 
-class ToThread(Getting, Putting):
+class ToThread(AwaitsGet, PutsInCallback):
     name = "to_thread(queue.get)"
     longest_burst = 100_000
     in_thread: ClassVar[Any] = staticmethod(asyncio.to_thread)
@@ -178,12 +178,12 @@ class TrioToThread(ToThread):
     in_thread = staticmethod(partial(trio.to_thread.run_sync, abandon_on_cancel=True))
 
 
-class Polling(Attached):
+class Polling(CallbackContender):
     """Sees the latest port only."""
 
     name = "polling every 50 ms"
-    loops = loops.EVERY
-    sees_each = False
+    loops = loops.NAMES
+    sees_every_event = False
 
     def callback(self, port: int, notification_type: int) -> None:
         pass
@@ -199,7 +199,7 @@ class Polling(Attached):
                     return
 
 
-ALL: Final[tuple[type[Contender], ...]] = (
+CONTENDERS: Final[tuple[type[Contender], ...]] = (
     Floor,
     TrioFloor,
     SecondFloor,
@@ -220,8 +220,8 @@ ALL: Final[tuple[type[Contender], ...]] = (
 )
 
 
-def find(name: str, loop: str) -> type[Contender]:
+def find_contender(name: str, loop: str) -> type[Contender]:
     """The contender of that name on that kind of loop."""
-    candidates: tuple[type[Contender], ...] = (*ALL, Ceiling)
+    candidates: tuple[type[Contender], ...] = (*CONTENDERS, BareDeque)
     (found,) = (c for c in candidates if c.name == name and loop in c.loops)
     return found

@@ -7,10 +7,10 @@ from collections import deque
 
 import trio
 
-from .contender import Consumer, OnAsyncio, OnTrio
+from .contender import Consumer, PostsToAsyncio, PostsToTrio
 
 
-class Floor(OnAsyncio):
+class Floor(PostsToAsyncio):
     name = "floor"
     keeps_events = False
 
@@ -31,7 +31,7 @@ class Floor(OnAsyncio):
                 return
 
 
-class TrioFloor(OnTrio):
+class TrioFloor(PostsToTrio):
     name = "floor"
     keeps_events = False
 
@@ -58,7 +58,7 @@ class TrioSecondFloor(TrioFloor):
     name = "second floor"
 
 
-class Ceiling(OnAsyncio):
+class BareDeque(PostsToAsyncio):
     """A bare deque of ints and a flag: what is left out here is what the rest pays for.
 
     No bound, no type, no time, no number, no error, no closing, one loop.

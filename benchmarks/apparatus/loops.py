@@ -12,10 +12,10 @@ import trio
 T = TypeVar("T")
 
 ASYNCIO: Final = ("asyncio", "uvloop")
-EVERY: Final = (*ASYNCIO, "trio")
+NAMES: Final = (*ASYNCIO, "trio")
 # uvloop has no wheel for Windows, nor for each new interpreter at once
 AVAILABLE: Final = tuple(
-    name for name in EVERY if name != "uvloop" or find_spec("uvloop") is not None
+    name for name in NAMES if name != "uvloop" or find_spec("uvloop") is not None
 )
 
 
@@ -29,11 +29,11 @@ def run(loop: str, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.get_loop().set_exception_handler(_handle)
+        runner.get_loop().set_exception_handler(_ignore_late_callback)
         return runner.run(main())
 
 
-def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _ignore_late_callback(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     # A callback that was posted when Ctrl-C came finds its future cancelled. That no
     # event is lost otherwise is checked.
     if not isinstance(context.get("exception"), asyncio.InvalidStateError):

@@ -1,6 +1,6 @@
 """What a measure is, and how all of them are run: interleaved and shuffled.
 
-A cell is one contender on one kind of loop in one case. Each round runs every cell once,
+A setup is one contender on one kind of loop in one case. Each round runs every setup once,
 in an order of its own and in a fresh event loop, so that a machine that drifts, or is
 busy for a while, hits all alike. What is compared later is compared round by round.
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from . import loops
-from .threads import keep_apart, let_go
+from .threads import pin_thread, unpin_thread
 
 HANGING: Final = 60.0  # s
 
@@ -31,14 +31,14 @@ WARM_UP: Final = 3  # the first events of a slot, which find everything cold
 Samples = dict[str, Sequence[float]]  # by metric
 
 
-class Cell(NamedTuple):
+class Setup(NamedTuple):
     loop: str
     case: str
     contender: str
 
 
 @dataclass(frozen=True)
-class Plan:
+class Workload:
     """How much is done: so many rounds, of so many events (or cycles, or seconds)."""
 
     rounds: int
@@ -56,97 +56,97 @@ class Metric:
     unit: str
     higher_is_better: bool = False
     distribution: bool = False
-    exact: bool = False
+    is_count: bool = False
 
 
 class Measure(ABC):
-    """One measure: cells, and how to run one of them."""
+    """One measure: setups, and how to run one of them."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     base: ClassVar[str]  # the contender that ratios are to
     metrics: ClassVar[dict[str, Metric]]
-    quick: ClassVar[Plan]
-    full: ClassVar[Plan]
-    apart: ClassVar[bool] = False  # the loop and the notifying thread
+    quick: ClassVar[Workload]
+    full: ClassVar[Workload]
+    pinned: ClassVar[bool] = False  # the loop and the notifying thread
 
     @abstractmethod
-    def cells(self) -> list[Cell]: ...
+    def setups(self) -> list[Setup]: ...
 
-    def fits(self, cell: Cell, size: int) -> bool:  # noqa: ARG002
-        """Whether *cell* is part of a plan of that size."""
+    def fits(self, setup: Setup, size: int) -> bool:  # noqa: ARG002
+        """Whether *setup* is part of a workload of that size."""
         return True
 
     @abstractmethod
-    def run(self, cell: Cell, size: int) -> Samples: ...
+    def run(self, setup: Setup, size: int) -> Samples: ...
 
 
 class Row(NamedTuple):
-    """All that was measured of one metric of one cell; ``rounds[i]`` is round *i*'s."""
+    """All that was measured of one metric of one setup; ``rounds[i]`` is round *i*'s."""
 
     measure: str
-    cell: Cell
+    setup: Setup
     metric: str
     size: int
     rounds: list[Sequence[float]]
 
 
-def cells_of(measure: Measure, plan: Plan) -> list[Cell]:
-    """The cells of *measure* that are part of *plan*."""
-    return [cell for cell in measure.cells() if measure.fits(cell, plan.size)]
+def setups_within(measure: Measure, workload: Workload) -> list[Setup]:
+    """The setups of *measure* that are part of *workload*."""
+    return [setup for setup in measure.setups() if measure.fits(setup, workload.size)]
 
 
-def run(
-    measure: Measure, plan: Plan, rng: random.Random, progress: Iterable[object]
+def run_rounds(
+    measure: Measure, workload: Workload, rng: random.Random, progress: Iterable[object]
 ) -> list[Row]:
-    """Run all cells of *measure* in each round.
+    """Run all setups of *measure* in each round.
 
-    :param progress: is advanced once per cell
+    :param progress: is advanced once per setup
     """
     ticks = iter(progress)
-    cells = cells_of(measure, plan)
-    rounds: dict[tuple[Cell, str], list[Sequence[float]]] = defaultdict(list)
+    setups = setups_within(measure, workload)
+    rounds: dict[tuple[Setup, str], list[Sequence[float]]] = defaultdict(list)
     try:
-        if measure.apart:
-            keep_apart(0)
+        if measure.pinned:
+            pin_thread(0)
         # What the libraries have made is no garbage: it need not be gone through before
-        # each cell (15 ms, half of a quick run) or within one.
+        # each setup (15 ms, half of a quick run) or within one.
         gc.collect()
         gc.freeze()
-        for _ in range(plan.rounds):
-            for cell in rng.sample(cells, len(cells)):
+        for _ in range(workload.rounds):
+            for setup in rng.sample(setups, len(setups)):
                 gc.collect()
                 faulthandler.dump_traceback_later(HANGING, exit=True, file=2)
-                samples = measure.run(cell, plan.size)
+                samples = measure.run(setup, workload.size)
                 for metric in measure.metrics:
-                    rounds[cell, metric].append(samples[metric])
+                    rounds[setup, metric].append(samples[metric])
                 next(ticks, None)
     finally:
         gc.unfreeze()
         faulthandler.cancel_dump_traceback_later()
-        let_go()
+        unpin_thread()
     return [
-        Row(measure.name, cell, metric, plan.size, rounds[cell, metric])
-        for cell in cells
+        Row(measure.name, setup, metric, workload.size, rounds[setup, metric])
+        for setup in setups
         for metric in measure.metrics
     ]
 
 
-def check(right: bool, cell: Cell, what: str) -> None:
+def verify(right: bool, setup: Setup, what: str) -> None:
     """Refuse figures of a contender that did something else than it was to do.
 
     :raises RuntimeError: if it is not *right*
     """
     if not right:
-        raise RuntimeError(f"{', '.join(cell)}: {what}")
+        raise RuntimeError(f"{', '.join(setup)}: {what}")
 
 
-def for_each(
+def setups_for(
     contenders: Iterable[tuple[str, Sequence[str]]], cases: Sequence[str]
-) -> list[Cell]:
-    """A cell for each contender in each case, on each of its loops that is here."""
+) -> list[Setup]:
+    """A setup for each contender in each case, on each of its loops that is here."""
     return [
-        Cell(loop, case, name)
+        Setup(loop, case, name)
         for name, its_loops in contenders
         for loop in its_loops
         if loop in loops.AVAILABLE

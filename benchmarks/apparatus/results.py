@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from .measure import Cell, Measure, Metric, Row
+from .measure import Measure, Metric, Row, Setup
 
 FORMAT: Final = 1
 PACKAGES: Final = (
@@ -34,7 +34,7 @@ PACKAGES: Final = (
     "trio",
     "uvloop",
 )
-ABOUT: Final = (
+ENVIRONMENT_KEYS: Final = (
     "command",
     "seed",
     "revision",
@@ -52,19 +52,19 @@ _LOWEST, _HIGHEST, _DIGITS = 1, 3_600_000_000_000, 3
 class Results:
     """One run: where and how it was made, and what was measured."""
 
-    about: dict[str, str]
+    environment: dict[str, str]
     rows: list[Row]
 
-    def find(self, measure: str, metric: str, *cell: str) -> Row | None:
-        """The row of that cell, given as loop, case and contender, if it was measured."""
+    def find(self, measure: str, metric: str, *setup: str) -> Row | None:
+        """The row of that setup, given as loop, case and contender, if it was measured."""
         for row in self.rows:
-            if (row.measure, row.metric, *row.cell) == (measure, metric, *cell):
+            if (row.measure, row.metric, *row.setup) == (measure, metric, *setup):
                 return row
         return None
 
 
-def about(command: str, seed: int) -> dict[str, str]:
-    """The machine and the versions, and what the order of the cells was drawn from."""
+def describe_environment(command: str, seed: int) -> dict[str, str]:
+    """The machine and the versions, and what the order of the setups was drawn from."""
     return {
         "command": command,
         "seed": str(seed),
@@ -117,7 +117,7 @@ def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
     rows = [
         {
             "measure": row.measure,
-            **row.cell._asdict(),
+            **row.setup._asdict(),
             "metric": row.metric,
             "size": row.size,
             **_encode(row.rounds, metrics[row.measure][row.metric]),
@@ -125,7 +125,7 @@ def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
         for row in results.rows
         if row.measure in metrics  # an older run may have measures that are gone
     ]
-    document = {"format": FORMAT, "about": results.about, "rows": rows}
+    document = {"format": FORMAT, "about": results.environment, "rows": rows}
     whole = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         whole.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -147,21 +147,21 @@ def load(path: Path) -> Results:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{path} is no result of these benchmarks in format {FORMAT}")
     try:
-        said = {key: str(document["about"].get(key, "unknown")) for key in ABOUT}
+        said = {key: str(document["about"].get(key, "unknown")) for key in ENVIRONMENT_KEYS}
         return Results(said, [_row(item) for item in document["rows"]])
     except Exception as error:  # whatever a decoder makes of damage
         raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
 def _row(item: dict[str, Any]) -> Row:
-    cell = Cell(item["loop"], item["case"], item["contender"])
+    setup = Setup(item["loop"], item["case"], item["contender"])
     if "histograms" in item:
         rounds: list[Sequence[float]] = [_decode(text) for text in item["histograms"]]
     else:
         rounds = [[*map(float, samples)] for samples in item["rounds"]]
     if not rounds or not all(rounds):
         raise ValueError(f"a round of {item['measure']} is empty")
-    return Row(item["measure"], cell, item["metric"], item["size"], rounds)
+    return Row(item["measure"], setup, item["metric"], item["size"], rounds)
 
 
 def _encode(rounds: list[Sequence[float]], metric: Metric) -> dict[str, Any]:

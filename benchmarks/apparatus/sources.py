@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aioteredo import Backend, Sink
 
 LAST_PORT: Final = 65_535
-GAP: Final = 300_000  # ns: time enough for a loop to go to sleep again
+IDLE_GAP: Final = 300_000  # ns: time enough for a loop to go to sleep again
 PARAMETER: Final = int(NotificationType.PARAMETER)
 
 _LIBRARY_SOURCE: Final = Path(__file__).parents[2] / "native" / "teredo_stand_in.c"
@@ -41,7 +41,7 @@ _NATIVE_CALLBACK: Final = ctypes.CFUNCTYPE(
 Callback = Callable[[int, int], object]
 
 
-class Stamps(NamedTuple):
+class TimeStamps(NamedTuple):
     """When each callback was entered and left, in ns; of a burst, the whole of it."""
 
     entered: array[int]
@@ -64,13 +64,13 @@ class Source(Protocol):
     def get_port(self) -> int:
         """The port of the latest callback."""
 
-    def pace(self, count: int) -> Stamps:
+    def pace(self, count: int) -> TimeStamps:
         """Call back *count* times, each a while after :meth:`resume`. Blocks."""
 
     def resume(self) -> None:
         """Say that the consumer waits, or will soon: the next callback may come."""
 
-    def burst(self, count: int) -> Stamps:
+    def burst(self, count: int) -> TimeStamps:
         """Call back *count* times, as fast as can be. Blocks."""
 
 
@@ -98,11 +98,11 @@ class PythonThread:
     def get_port(self) -> int:
         return self._port
 
-    def pace(self, count: int) -> Stamps:
-        stamps = Stamps(array("q"), array("q"))
-        for port in ports(count):
+    def pace(self, count: int) -> TimeStamps:
+        stamps = TimeStamps(array("q"), array("q"))
+        for port in port_sequence(count):
             self._resumed.acquire()
-            sleep(GAP / 1e9)
+            sleep(IDLE_GAP / 1e9)
             stamps.entered.append(perf_counter_ns())
             self.notify(port)
             stamps.left.append(perf_counter_ns())
@@ -111,15 +111,15 @@ class PythonThread:
     def resume(self) -> None:
         self._resumed.release()
 
-    def burst(self, count: int) -> Stamps:
+    def burst(self, count: int) -> TimeStamps:
         (callback,) = self._callbacks.values()
-        sequence = ports(count)
+        sequence = port_sequence(count)
         entered = perf_counter_ns()
         for port in sequence:
             callback(port, PARAMETER)
         left = perf_counter_ns()
         self._port = LAST_PORT
-        return Stamps(array("q", [entered]), array("q", [left]))
+        return TimeStamps(array("q", [entered]), array("q", [left]))
 
     def notify(self, port: int) -> None:
         """Tell all that are registered."""
@@ -167,21 +167,21 @@ class NativeThread:
     def get_port(self) -> int:
         return self.backend.get_port() or 0
 
-    def pace(self, count: int) -> Stamps:
-        return self._run(count, GAP)
+    def pace(self, count: int) -> TimeStamps:
+        return self._run(count, IDLE_GAP)
 
-    def pace_by_itself(self, count: int) -> Stamps:
+    def pace_without_consumer(self, count: int) -> TimeStamps:
         """The same for a callback that has no consumer."""
-        return self._run(count, -GAP)
+        return self._run(count, -IDLE_GAP)
 
     def resume(self) -> None:
         self._library.stand_in_resume()
 
-    def burst(self, count: int) -> Stamps:
+    def burst(self, count: int) -> TimeStamps:
         return self._run(count, 0)
 
-    def _run(self, count: int, gap: int) -> Stamps:
-        stamps = Stamps(array("q", bytes(8 * count)), array("q", bytes(8 * count)))
+    def _run(self, count: int, gap: int) -> TimeStamps:
+        stamps = TimeStamps(array("q", bytes(8 * count)), array("q", bytes(8 * count)))
         entered, left = (ctypes.c_void_p(a.buffer_info()[0]) for a in stamps)
         begin = perf_counter_ns()
         self._library.stand_in_pace(
@@ -198,7 +198,7 @@ SOURCES: Final[dict[str, Callable[[], Source]]] = {
 }
 
 
-def ports(count: int) -> list[int]:
+def port_sequence(count: int) -> list[int]:
     """The ports of *count* callbacks."""
     return [*(1 + i % 65_000 for i in range(count - 1)), LAST_PORT]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Thread
 from typing import Final
 
-from .sources import Stamps
+from .sources import TimeStamps
 
 # macOS and Windows let nobody choose, or not like this
 _PROCESSORS: Final = (
@@ -16,38 +16,38 @@ _PROCESSORS: Final = (
 )
 
 
-def keep_apart(index: int) -> None:
+def pin_thread(index: int) -> None:
     """Keep the calling thread, and those it starts, on one processor of its own."""
     if sys.platform == "linux" and _PROCESSORS:
         os.sched_setaffinity(0, {_PROCESSORS[index % len(_PROCESSORS)]})
 
 
-def let_go() -> None:
+def unpin_thread() -> None:
     """Let the calling thread, and those it starts, run anywhere again."""
     if sys.platform == "linux" and _PROCESSORS:
         os.sched_setaffinity(0, _PROCESSORS)
 
 
-def on_thread(
-    function: Callable[[], Stamps], *, apart: bool = False
-) -> Callable[[], Stamps]:
+def start_thread(
+    function: Callable[[], TimeStamps], *, pinned: bool = False
+) -> Callable[[], TimeStamps]:
     """Start *function* on a thread of its own.
 
-    :param apart: on another processor than the loop
+    :param pinned: on another processor than the loop
     :return: what waits for its result; it blocks
     """
-    results = list[Stamps]()
+    results = list[TimeStamps]()
 
     def run() -> None:
-        if apart:
-            keep_apart(1)
+        if pinned:
+            pin_thread(1)
         results.append(function())
 
     # a daemon: who is interrupted does not resume it any more, and is not to wait for it
     thread = Thread(target=run, daemon=True)
     thread.start()
 
-    def result() -> Stamps:
+    def result() -> TimeStamps:
         thread.join()
         return results[0]
 

@@ -9,11 +9,19 @@ from aioteredo import PortEvent
 
 from ..apparatus import loops
 from ..apparatus.contender import Consumer, Contender
-from ..apparatus.contenders import ALL, Recipe, find
-from ..apparatus.floors import Ceiling
-from ..apparatus.measure import Cell, Measure, Metric, Plan, Samples, check, for_each
-from ..apparatus.sources import LAST_PORT, SOURCES, Stamps
-from ..apparatus.threads import on_thread
+from ..apparatus.contenders import CONTENDERS, Recipe, find_contender
+from ..apparatus.floors import BareDeque
+from ..apparatus.measure import (
+    Measure,
+    Metric,
+    Samples,
+    Setup,
+    Workload,
+    setups_for,
+    verify,
+)
+from ..apparatus.sources import LAST_PORT, SOURCES, TimeStamps
+from ..apparatus.threads import start_thread
 
 # Of a greater number, what the consumer finds waiting is more: what is compared is what
 # was given the same. A callback from a native thread takes 6 µs by itself.
@@ -35,24 +43,29 @@ class Burst(Measure):
     title = "Burst"
     base = Recipe.name
     metrics: ClassVar = {"events": Metric("1/s", higher_is_better=True)}
-    quick, full = Plan(2, 10_000), Plan(5, 1_000_000)
-    apart = True  # as a machine with nothing else to do has them
+    quick, full = Workload(2, 10_000), Workload(5, 1_000_000)
+    pinned = True  # as a machine with nothing else to do has them
 
-    def cells(self) -> list[Cell]:
-        contenders = [c for c in ALL if c.keeps_events and c.sees_each]
-        named = [*((c.name, c.loops) for c in contenders), (Ceiling.name, Ceiling.loops)]
-        return for_each(named, tuple(CASES))
+    def setups(self) -> list[Setup]:
+        contenders = [c for c in CONTENDERS if c.keeps_events and c.sees_every_event]
+        named = [
+            *((c.name, c.loops) for c in contenders),
+            (BareDeque.name, BareDeque.loops),
+        ]
+        return setups_for(named, tuple(CASES))
 
-    def fits(self, cell: Cell, size: int) -> bool:
-        _, number = CASES[cell.case]
-        return number <= min(size, find(cell.contender, cell.loop).longest_burst)
+    def fits(self, setup: Setup, size: int) -> bool:
+        _, number = CASES[setup.case]
+        return number <= min(
+            size, find_contender(setup.contender, setup.loop).longest_burst
+        )
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        source, number = CASES[cell.case]
+    def run(self, setup: Setup, size: int) -> Samples:
+        source, number = CASES[setup.case]
         number = min(number, size)
-        contender = find(cell.contender, cell.loop)
-        time, delivered = burst(contender, cell.loop, source, number)
-        check(delivered == number, cell, "lost events")
+        contender = find_contender(setup.contender, setup.loop)
+        time, delivered = burst(contender, setup.loop, source, number)
+        verify(delivered == number, setup, "lost events")
         return {"events": [number / time * 1e9]}
 
 
@@ -74,12 +87,12 @@ def burst(contender: type[Contender], loop: str, case: str, number: int) -> tupl
         delivered += 1
         return port == LAST_PORT
 
-    consumer: Consumer = count_ints if contender is Ceiling else count
+    consumer: Consumer = count_ints if contender is BareDeque else count
 
-    async def main() -> Stamps:
+    async def main() -> TimeStamps:
         nonlocal end
         async with contender(source, loop, number) as opened:
-            stamps = on_thread(lambda: source.burst(number), apart=True)
+            stamps = start_thread(lambda: source.burst(number), pinned=True)
             await opened.consume(consumer)
             end = perf_counter_ns()
             return stamps()

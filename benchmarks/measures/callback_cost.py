@@ -12,20 +12,20 @@ import anyio
 
 from ..apparatus import loops
 from ..apparatus.contender import BUFFER, Contender
-from ..apparatus.contenders import ALL, find
+from ..apparatus.contenders import CONTENDERS, find_contender
 from ..apparatus.measure import (
     WARM_UP,
-    Cell,
     Measure,
     Metric,
-    Plan,
     Samples,
-    check,
-    for_each,
+    Setup,
+    Workload,
+    setups_for,
+    verify,
 )
-from ..apparatus.sources import LAST_PORT, NativeThread, Source, Stamps
-from ..apparatus.threads import on_thread
-from .latency import pace
+from ..apparatus.sources import LAST_PORT, NativeThread, Source, TimeStamps
+from ..apparatus.threads import start_thread
+from .latency import run_paced
 
 IDLE: Final = "idle consumer"
 STALLED: Final = "stalled loop"
@@ -38,50 +38,54 @@ class CallbackCost(Measure):
     title = "What the callback costs the notifying thread"
     base = "empty ctypes callback"
     metrics: ClassVar = {"time": Metric("ns", distribution=True)}
-    quick, full = Plan(2, 30), Plan(20, 100)
-    apart = True
+    quick, full = Workload(2, 30), Workload(20, 100)
+    pinned = True
 
-    def cells(self) -> list[Cell]:
-        seeing = [c for c in ALL if c.sees_each]
-        holding = [c for c in seeing if c.keeps_events and not c.waits_for_loop]
-        base = (self.base, loops.EVERY)
+    def setups(self) -> list[Setup]:
+        seeing = [c for c in CONTENDERS if c.sees_every_event]
+        holding = [c for c in seeing if c.keeps_events and not c.callback_waits_for_loop]
+        base = (self.base, loops.NAMES)
         return [
-            *for_each([base, *((c.name, c.loops) for c in seeing)], [IDLE]),
-            *for_each([base, *((c.name, c.loops) for c in holding)], [STALLED]),
+            *setups_for([base, *((c.name, c.loops) for c in seeing)], [IDLE]),
+            *setups_for([base, *((c.name, c.loops) for c in holding)], [STALLED]),
         ]
 
-    def run(self, cell: Cell, size: int) -> Samples:
+    def run(self, setup: Setup, size: int) -> Samples:
         source = NativeThread()
-        if cell.contender == self.base:
-            stamps = _pace_empty(source, cell, size)
-        elif cell.case == IDLE:
-            contender = find(cell.contender, cell.loop)
-            _, stamps, events = pace(contender, cell, source, size, 0)
-            check(len(events) == size, cell, "lost events")
+        if setup.contender == self.base:
+            stamps = _run_empty(source, setup, size)
+        elif setup.case == IDLE:
+            contender = find_contender(setup.contender, setup.loop)
+            _, stamps, events = run_paced(contender, setup, source, size, 0)
+            verify(len(events) == size, setup, "lost events")
         else:
-            stamps = _stall(find(cell.contender, cell.loop), cell, source, size)
+            stamps = _run_stalled(
+                find_contender(setup.contender, setup.loop), setup, source, size
+            )
         costs = [left - entered for entered, left in zip(*stamps, strict=True)]
         return {"time": costs[WARM_UP:]}
 
 
-def _stall(contender: type[Contender], cell: Cell, source: Source, count: int) -> Stamps:
-    async def main() -> Stamps:
+def _run_stalled(
+    contender: type[Contender], setup: Setup, source: Source, count: int
+) -> TimeStamps:
+    async def main() -> TimeStamps:
         async with (
-            contender(source, cell.loop, BUFFER) as opened,
+            contender(source, setup.loop, BUFFER) as opened,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(opened.consume, lambda event: event.port == LAST_PORT)
             await anyio.wait_all_tasks_blocked()
             # the loop's thread waits here
-            stamps = on_thread(lambda: source.burst(count), apart=True)()
+            stamps = start_thread(lambda: source.burst(count), pinned=True)()
         return stamps  # noqa: RET504 - a task group may swallow what is raised in it
 
-    return loops.run(cell.loop, main)
+    return loops.run(setup.loop, main)
 
 
-def _pace_empty(source: NativeThread, cell: Cell, count: int) -> Stamps:
+def _run_empty(source: NativeThread, setup: Setup, count: int) -> TimeStamps:
     detach = source.register(lambda context, port, kind: None)  # noqa: ARG005
-    call = source.burst if cell.case == STALLED else source.pace_by_itself
-    stamps = on_thread(lambda: call(count), apart=True)()
+    call = source.burst if setup.case == STALLED else source.pace_without_consumer
+    stamps = start_thread(lambda: call(count), pinned=True)()
     detach()
     return stamps

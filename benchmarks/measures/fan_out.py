@@ -21,15 +21,23 @@ import trio
 from aioteredo import PortEventStream, watch_teredo_port
 
 from ..apparatus import loops
-from ..apparatus.measure import WARM_UP, Cell, Measure, Metric, Plan, Samples, for_each
-from ..apparatus.sources import PythonThread, Stamps
-from ..apparatus.threads import on_thread
+from ..apparatus.measure import (
+    WARM_UP,
+    Measure,
+    Metric,
+    Samples,
+    Setup,
+    Workload,
+    setups_for,
+)
+from ..apparatus.sources import PythonThread, TimeStamps
+from ..apparatus.threads import start_thread
 
 WATCHES: Final = (1, 10, 100, 1_000, 10_000)
 NOTIFICATIONS: Final = 10
 
 
-class Crowd(ABC):
+class ConsumerGroup(ABC):
     """So many consumers; each calls *consumer* with each event."""
 
     name: ClassVar[str]
@@ -44,7 +52,7 @@ class Crowd(ABC):
     async def consume(self, index: int, consumer: Callable[[], object]) -> None: ...
 
 
-class Watches(Crowd):
+class Watches(ConsumerGroup):
     name = "aioteredo"
 
     async def open(self, resources: AsyncExitStack) -> None:
@@ -58,7 +66,7 @@ class Watches(Crowd):
             consumer()
 
 
-class Futures(Crowd):
+class Futures(ConsumerGroup):
     name = "Futures, a post each"
 
     async def open(self, resources: AsyncExitStack) -> None:
@@ -93,7 +101,7 @@ class Futures(Crowd):
             consumer()
 
 
-class FuturesInOnePost(Futures):
+class FuturesWithOnePost(Futures):
     name = "Futures, one post"
 
     def callback(self, port: int, notification_type: int) -> None:  # noqa: ARG002
@@ -113,8 +121,8 @@ def _abort(_: object) -> trio.lowlevel.Abort:
     return trio.lowlevel.Abort.SUCCEEDED
 
 
-CROWDS: Final[dict[str, type[Crowd]]] = {
-    crowd.name: crowd for crowd in (Watches, Futures, FuturesInOnePost)
+GROUPS: Final[dict[str, type[ConsumerGroup]]] = {
+    group.name: group for group in (Watches, Futures, FuturesWithOnePost)
 }
 
 
@@ -125,21 +133,21 @@ class FanOut(Measure):
     title = "Fan-out: until the last of so many consumers has it"
     base = Futures.name
     metrics: ClassVar = {"time": Metric("ns"), "time per watch": Metric("ns")}
-    quick, full = Plan(1, 1_000), Plan(5, WATCHES[-1])
-    apart = True
+    quick, full = Workload(1, 1_000), Workload(5, WATCHES[-1])
+    pinned = True
 
-    def cells(self) -> list[Cell]:
-        return for_each(
-            ((name, loops.EVERY) for name in CROWDS), [str(number) for number in WATCHES]
+    def setups(self) -> list[Setup]:
+        return setups_for(
+            ((name, loops.NAMES) for name in GROUPS), [str(number) for number in WATCHES]
         )
 
-    def fits(self, cell: Cell, size: int) -> bool:
-        return int(cell.case) <= size
+    def fits(self, setup: Setup, size: int) -> bool:
+        return int(setup.case) <= size
 
-    def run(self, cell: Cell, size: int) -> Samples:  # noqa: ARG002
-        number, source, received, ends = int(cell.case), PythonThread(), 0, list[int]()
+    def run(self, setup: Setup, size: int) -> Samples:  # noqa: ARG002
+        number, source, received, ends = int(setup.case), PythonThread(), 0, list[int]()
         done = anyio.Event()
-        crowd = CROWDS[cell.contender](source, cell.loop, number)
+        group = GROUPS[setup.contender](source, setup.loop, number)
 
         def consumer() -> None:
             nonlocal received
@@ -151,20 +159,20 @@ class FanOut(Measure):
                 else:
                     source.resume()
 
-        async def main() -> Stamps:
+        async def main() -> TimeStamps:
             async with AsyncExitStack() as resources:
-                await crowd.open(resources)
+                await group.open(resources)
                 async with anyio.create_task_group() as tasks:
                     for index in range(number):
-                        tasks.start_soon(crowd.consume, index, consumer)
+                        tasks.start_soon(group.consume, index, consumer)
                     await anyio.wait_all_tasks_blocked()
-                    result = on_thread(lambda: source.pace(NOTIFICATIONS), apart=True)
+                    result = start_thread(lambda: source.pace(NOTIFICATIONS), pinned=True)
                     source.resume()
                     await done.wait()
                     tasks.cancel_scope.cancel()
                 return result()
 
-        stamps = loops.run(cell.loop, main)
+        stamps = loops.run(setup.loop, main)
         times = [end - entered for end, entered in zip(ends, stamps.entered, strict=True)]
         times = times[WARM_UP:]
         return {"time": times, "time per watch": [time / number for time in times]}

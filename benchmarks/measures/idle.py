@@ -11,10 +11,10 @@ import anyio
 
 from ..apparatus import loops
 from ..apparatus.contenders import Aioteredo, Polling
-from ..apparatus.measure import Cell, Measure, Metric, Plan, Samples, for_each
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload, setups_for
 from ..apparatus.sources import PythonThread
 
-NOTHING: Final = "no watch"
+NO_WATCH: Final = "no watch"
 
 
 class Idle(Measure):
@@ -23,21 +23,24 @@ class Idle(Measure):
     name = "idle"
     title = "A watch that nothing happens to, for a second"
     base = Polling.name
-    metrics: ClassVar = {"wake-ups": Metric("1/s", exact=True), "processor": Metric("ns")}
-    quick, full = Plan(1, 1), Plan(5, 1)
+    metrics: ClassVar = {
+        "wake-ups": Metric("1/s", is_count=True),
+        "processor": Metric("ns"),
+    }
+    quick, full = Workload(1, 1), Workload(5, 1)
 
-    def cells(self) -> list[Cell]:
-        names = (NOTHING, Aioteredo.name, Polling.name)
-        return for_each(((name, loops.EVERY) for name in names), ["python"])
+    def setups(self) -> list[Setup]:
+        names = (NO_WATCH, Aioteredo.name, Polling.name)
+        return setups_for(((name, loops.NAMES) for name in names), ["python"])
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        command = [sys.executable, "-m", "benchmarks.measures.idle", *cell, str(size)]
+    def run(self, setup: Setup, size: int) -> Samples:
+        command = [sys.executable, "-m", "benchmarks.measures.idle", *setup, str(size)]
         output = subprocess.check_output(command)  # noqa: S603 - ours
         wakeups, processor = map(float, output.split())
         return {"wake-ups": [wakeups / size], "processor": [processor / size]}
 
 
-def idle(cell: Cell, seconds: float) -> tuple[int, int]:
+def count_wakeups(setup: Setup, seconds: float) -> tuple[int, int]:
     """What one such process sees in *seconds*.
 
     :return: how often it was woken up, and its processor time in ns
@@ -48,10 +51,10 @@ def idle(cell: Cell, seconds: float) -> tuple[int, int]:
 
     async def main() -> tuple[int, int]:
         async with anyio.create_task_group() as tasks:
-            if cell.contender != NOTHING:
-                contender = {c.name: c for c in (Aioteredo, Polling)}[cell.contender]
-                opened = contender(PythonThread(), cell.loop, 1)
-                tasks.start_soon(_wait_in, opened)
+            if setup.contender != NO_WATCH:
+                contender = {c.name: c for c in (Aioteredo, Polling)}[setup.contender]
+                opened = contender(PythonThread(), setup.loop, 1)
+                tasks.start_soon(_consume, opened)
             await anyio.sleep(0.2)
             usage, time = resource.getrusage(resource.RUSAGE_SELF), process_time_ns()
             await anyio.sleep(seconds)
@@ -62,13 +65,13 @@ def idle(cell: Cell, seconds: float) -> tuple[int, int]:
             tasks.cancel_scope.cancel()
         return wakeups, time
 
-    return loops.run(cell.loop, main)
+    return loops.run(setup.loop, main)
 
 
-async def _wait_in(opened: Aioteredo | Polling) -> None:
+async def _consume(opened: Aioteredo | Polling) -> None:
     async with opened:
         await opened.consume(lambda _: False)
 
 
 if __name__ == "__main__":
-    print(*idle(Cell(*sys.argv[1:4]), float(sys.argv[4])))
+    print(*count_wakeups(Setup(*sys.argv[1:4]), float(sys.argv[4])))

@@ -7,7 +7,7 @@ import sys
 from time import perf_counter_ns
 from typing import ClassVar, Final
 
-from ..apparatus.measure import Cell, Measure, Metric, Plan, Samples
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload
 
 IMPORT: Final = "import aioteredo"
 IMPORT_WATCH: Final = "from aioteredo import watch_teredo_port"
@@ -20,11 +20,11 @@ class Import(Measure):
     title = "A process that imports it"
     base = "import anyio"
     metrics: ClassVar = {"time": Metric("ns")}
-    quick, full = Plan(5, 1), Plan(40, 1)
+    quick, full = Workload(5, 1), Workload(40, 1)
 
-    def cells(self) -> list[Cell]:
+    def setups(self) -> list[Setup]:
         return [
-            Cell("none", "process", statement)
+            Setup("none", "process", statement)
             for statement in (
                 "pass",
                 self.base,
@@ -34,8 +34,8 @@ class Import(Measure):
             )
         ]
 
-    def run(self, cell: Cell, size: int) -> Samples:  # noqa: ARG002
-        command = [sys.executable, "-c", cell.contender]
+    def run(self, setup: Setup, size: int) -> Samples:  # noqa: ARG002
+        command = [sys.executable, "-c", setup.contender]
         begin = perf_counter_ns()
         subprocess.check_call(command)  # noqa: S603 - ours
         return {"time": [perf_counter_ns() - begin]}

@@ -23,19 +23,19 @@ import anyio
 
 from ..apparatus import loops
 from ..apparatus.contender import BUFFER, Contender
-from ..apparatus.contenders import ALL, POLLING_INTERVAL, find
+from ..apparatus.contenders import CONTENDERS, POLLING_INTERVAL, find_contender
 from ..apparatus.measure import (
     WARM_UP,
-    Cell,
     Measure,
     Metric,
-    Plan,
     Samples,
-    check,
-    for_each,
+    Setup,
+    Workload,
+    setups_for,
+    verify,
 )
-from ..apparatus.sources import SOURCES, Source, Stamps, ports
-from ..apparatus.threads import on_thread
+from ..apparatus.sources import SOURCES, Source, TimeStamps, port_sequence
+from ..apparatus.threads import start_thread
 
 BUSY_TASKS: Final = 50
 SWITCH_INTERVAL: Final = 100e-6  # s
@@ -49,23 +49,25 @@ class Latency(Measure):
     title = "Dispatch latency, idle consumer"
     base = "floor"
     metrics: ClassVar = {"latency": Metric("ns", distribution=True)}
-    quick, full = Plan(3, 20), Plan(100, 50)
-    apart = True
+    quick, full = Workload(3, 20), Workload(100, 50)
+    pinned = True
     busy_tasks = 0
 
-    def cells(self) -> list[Cell]:
-        return for_each(((c.name, c.loops) for c in ALL), tuple(SOURCES))
+    def setups(self) -> list[Setup]:
+        return setups_for(((c.name, c.loops) for c in CONTENDERS), tuple(SOURCES))
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        source = SOURCES[cell.case]()
-        contender = find(cell.contender, cell.loop)
-        count = size if contender.sees_each else POLLS
-        received, stamps, events = pace(contender, cell, source, count, self.busy_tasks)
+    def run(self, setup: Setup, size: int) -> Samples:
+        source = SOURCES[setup.case]()
+        contender = find_contender(setup.contender, setup.loop)
+        count = size if contender.sees_every_event else POLLS
+        received, stamps, events = run_paced(
+            contender, setup, source, count, self.busy_tasks
+        )
         if contender.keeps_events:
-            right = [event.port for event in events] == ports(count)
-            check(right, cell, "wrong events")
+            right = [event.port for event in events] == port_sequence(count)
+            verify(right, setup, "wrong events")
         latencies = [r - e for r, e in zip(received, stamps.entered, strict=True)]
-        return {"latency": latencies[WARM_UP if contender.sees_each else 0 :]}
+        return {"latency": latencies[WARM_UP if contender.sees_every_event else 0 :]}
 
 
 class LoadedLatency(Latency):
@@ -73,22 +75,22 @@ class LoadedLatency(Latency):
 
     name = "loaded"
     title = f"Dispatch latency, {BUSY_TASKS} other tasks busy"
-    quick, full = Plan(2, 8), Plan(8, 20)
-    apart = False
+    quick, full = Workload(2, 8), Workload(8, 20)
+    pinned = False
     busy_tasks = BUSY_TASKS
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        interval = sys.getswitchinterval()
+    def run(self, setup: Setup, size: int) -> Samples:
+        format_estimate = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         try:
-            return super().run(cell, size)
+            return super().run(setup, size)
         finally:
-            sys.setswitchinterval(interval)
+            sys.setswitchinterval(format_estimate)
 
 
-def pace(
-    contender: type[Contender], cell: Cell, source: Source, count: int, busy_tasks: int
-) -> tuple[array[int], Stamps, list[Any]]:
+def run_paced(
+    contender: type[Contender], setup: Setup, source: Source, count: int, busy_tasks: int
+) -> tuple[array[int], TimeStamps, list[Any]]:
     received, events = array("q"), list[Any]()
 
     def consumer(event: Any) -> bool:
@@ -96,7 +98,7 @@ def pace(
         events.append(event)
         if len(received) == count:
             return True
-        if contender.sees_each:
+        if contender.sees_every_event:
             source.resume()
         else:
             # a change knows nothing of when it will be looked for
@@ -106,9 +108,9 @@ def pace(
             timer.start()
         return False
 
-    async def main() -> Stamps:
-        async with contender(source, cell.loop, BUFFER) as opened:
-            result = on_thread(lambda: source.pace(count), apart=not busy_tasks)
+    async def main() -> TimeStamps:
+        async with contender(source, setup.loop, BUFFER) as opened:
+            result = start_thread(lambda: source.pace(count), pinned=not busy_tasks)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(start)
                 await opened.consume(consumer)
@@ -119,14 +121,14 @@ def pace(
         await anyio.wait_all_tasks_blocked()
         async with anyio.create_task_group() as tasks:
             for _ in range(busy_tasks):
-                tasks.start_soon(_busy, cell.loop)
+                tasks.start_soon(_keep_busy, setup.loop)
             source.resume()
 
-    stamps = loops.run(cell.loop, main)
+    stamps = loops.run(setup.loop, main)
     return received, stamps, events
 
 
-async def _busy(loop: str) -> None:
+async def _keep_busy(loop: str) -> None:
     sleep = loops.sleep(loop)
     while True:
         for _ in range(500):

@@ -11,7 +11,7 @@ from aioteredo import watch_teredo_port
 
 from ..apparatus import loops
 from ..apparatus.contenders import Aioteredo
-from ..apparatus.measure import Cell, Measure, Metric, Plan, Samples, for_each
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload, setups_for
 from ..apparatus.sources import SOURCES
 
 
@@ -22,14 +22,14 @@ class OpenClose(Measure):
     title = "A watch opened and closed"
     base = "two empty to_thread.run_sync"
     metrics: ClassVar = {"cycle": Metric("ns")}
-    quick, full = Plan(2, 20), Plan(20, 200)
+    quick, full = Workload(2, 20), Workload(20, 200)
 
-    def cells(self) -> list[Cell]:
-        both = ((Aioteredo.name, loops.EVERY), (self.base, loops.EVERY))
-        return for_each(both, tuple(SOURCES))
+    def setups(self) -> list[Setup]:
+        both = ((Aioteredo.name, loops.NAMES), (self.base, loops.NAMES))
+        return setups_for(both, tuple(SOURCES))
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        source = SOURCES[cell.case]()
+    def run(self, setup: Setup, size: int) -> Samples:
+        source = SOURCES[setup.case]()
 
         async def watches() -> int:
             async with watch_teredo_port(backend=source.backend):
@@ -47,5 +47,5 @@ class OpenClose(Measure):
                 await anyio.to_thread.run_sync(int)
             return perf_counter_ns() - begin
 
-        main = threads if cell.contender == self.base else watches
-        return {"cycle": [loops.run(cell.loop, main) / size]}
+        main = threads if setup.contender == self.base else watches
+        return {"cycle": [loops.run(setup.loop, main) / size]}

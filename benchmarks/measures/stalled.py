@@ -13,10 +13,10 @@ from aioteredo import PortEvent
 
 from ..apparatus import loops
 from ..apparatus.contender import BUFFER
-from ..apparatus.contenders import ALL, Recipe, find
-from ..apparatus.measure import Cell, Measure, Metric, Plan, Samples, for_each
+from ..apparatus.contenders import CONTENDERS, Recipe, find_contender
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload, setups_for
 from ..apparatus.sources import LAST_PORT, SOURCES
-from ..apparatus.threads import on_thread
+from ..apparatus.threads import start_thread
 
 
 class Stalled(Measure):
@@ -26,21 +26,23 @@ class Stalled(Measure):
     title = "What a stalled loop holds"
     base = Recipe.name
     metrics: ClassVar = {
-        "handles": Metric("", exact=True),
-        "events": Metric("", exact=True),
+        "handles": Metric("", is_count=True),
+        "events": Metric("", is_count=True),
         "memory": Metric("B"),
     }
-    quick, full = Plan(1, 5_000), Plan(1, 100_000)
+    quick, full = Workload(1, 5_000), Workload(1, 100_000)
 
-    def cells(self) -> list[Cell]:
+    def setups(self) -> list[Setup]:
         holding = [
-            c for c in ALL if c.keeps_events and c.sees_each and not c.waits_for_loop
+            c
+            for c in CONTENDERS
+            if c.keeps_events and c.sees_every_event and not c.callback_waits_for_loop
         ]
-        return for_each(((c.name, c.loops) for c in holding), ["python"])
+        return setups_for(((c.name, c.loops) for c in holding), ["python"])
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        contender = find(cell.contender, cell.loop)
-        source = SOURCES[cell.case]()
+    def run(self, setup: Setup, size: int) -> Samples:
+        contender = find_contender(setup.contender, setup.loop)
+        source = SOURCES[setup.case]()
         events = 0
 
         def consumer(event: PortEvent) -> bool:
@@ -50,27 +52,29 @@ class Stalled(Measure):
 
         async def main() -> tuple[int, int]:
             async with (
-                contender(source, cell.loop, BUFFER) as opened,
+                contender(source, setup.loop, BUFFER) as opened,
                 anyio.create_task_group() as tasks,
             ):
                 tasks.start_soon(opened.consume, consumer)
                 await anyio.wait_all_tasks_blocked()
                 gc.collect()
-                before = _posted(cell.loop)  # kept, so that none has the place of one
+                before = _posted_handles(
+                    setup.loop
+                )  # kept, so that none has the place of one
                 tracemalloc.start()
-                on_thread(lambda: source.burst(size))()  # the loop's thread waits here
+                start_thread(lambda: source.burst(size))()  # the loop's thread waits here
                 gc.collect()
                 memory, _ = tracemalloc.get_traced_memory()
                 tracemalloc.stop()
                 known = set(map(id, before))
-                handles = sum(id(call) not in known for call in _posted(cell.loop))
+                handles = sum(id(call) not in known for call in _posted_handles(setup.loop))
             return handles, memory
 
-        handles, memory = loops.run(cell.loop, main)
+        handles, memory = loops.run(setup.loop, main)
         return {"handles": [handles], "events": [events], "memory": [memory]}
 
 
-def _posted(loop: str) -> list[object]:
+def _posted_handles(loop: str) -> list[object]:
     """What is posted to the running loop and not run yet, or held still by who posted."""
     if loop == "trio":
         return list(trio.lowlevel.current_trio_token()._reentry_queue.queue)

@@ -7,7 +7,15 @@ import random
 from typing import Any, ClassVar
 
 from benchmarks.apparatus import results
-from benchmarks.apparatus.measure import Cell, Measure, Metric, Plan, Row, Samples, run
+from benchmarks.apparatus.measure import (
+    Measure,
+    Metric,
+    Row,
+    Samples,
+    Setup,
+    Workload,
+    run_rounds,
+)
 from benchmarks.apparatus.results import Results
 from benchmarks.measures.burst import Burst
 from benchmarks.measures.callback_cost import CallbackCost
@@ -19,40 +27,40 @@ from benchmarks.measures.stalled import Stalled
 class RandomMeasure(Measure):
     """A machine that gets slower, on which aioteredo takes *factor* times the floor's time.
 
-    ``order`` lists the cells as they were run.
+    ``order`` lists the setups as they were run.
     """
 
     name = "random"
     title = "Random"
     base = "floor"
     metrics: ClassVar = {"time": Metric("ns", distribution=True)}
-    quick = full = Plan(30, 40)
+    quick = full = Workload(30, 40)
 
     def __init__(self, factor: float, seed: int) -> None:
         self.factor = factor
         self.random = random.Random(seed)
-        self.order: list[Cell] = []
+        self.order: list[Setup] = []
 
-    def cells(self) -> list[Cell]:
-        return [Cell("none", "", name) for name in ("floor", "aioteredo")]
+    def setups(self) -> list[Setup]:
+        return [Setup("none", "", name) for name in ("floor", "aioteredo")]
 
-    def run(self, cell: Cell, size: int) -> Samples:
-        self.order.append(cell)
+    def run(self, setup: Setup, size: int) -> Samples:
+        self.order.append(setup)
         scale = 1 + len(self.order) // 2 / 10
-        if cell.contender == "aioteredo":
+        if setup.contender == "aioteredo":
             scale *= self.factor
         draw = self.random.lognormvariate
         return {"time": [1e5 * scale * draw(0, 0.2) for _ in range(size)]}
 
 
 def random_run(factor: float, seed: int) -> Results:
-    """Run a RandomMeasure. The order of the cells is the same in each round."""
+    """Run a RandomMeasure. The order of the setups is the same in each round."""
     measure = RandomMeasure(factor, seed)
     size = measure.full.size
-    rows = [Row(measure.name, cell, "time", size, []) for cell in measure.cells()]
+    rows = [Row(measure.name, setup, "time", size, []) for setup in measure.setups()]
     for _ in range(measure.full.rounds):
         for row in rows:
-            row.rounds.append(measure.run(row.cell, size)["time"])
+            row.rounds.append(measure.run(row.setup, size)["time"])
     return Results({}, rows)
 
 
@@ -64,10 +72,10 @@ def small_run() -> Results:
         measure = kind()
         names = {measure.base, "floor", "second floor", "aioteredo"}
 
-        def cells(all_: Any = measure.cells, names: Any = names) -> list[Cell]:
+        def setups(all_: Any = measure.setups, names: Any = names) -> list[Setup]:
             return [c for c in all_() if c.contender in names and c.loop == "asyncio"]
 
-        measure.cells = cells  # type: ignore[method-assign]
-        plan = Plan(2, Burst.quick.size if kind is Burst else 10)
-        rows += run(measure, plan, random.Random(1), [])
-    return Results(results.about("python -m benchmarks", 1), rows)
+        measure.setups = setups  # type: ignore[method-assign]
+        workload = Workload(2, Burst.quick.size if kind is Burst else 10)
+        rows += run_rounds(measure, workload, random.Random(1), [])
+    return Results(results.describe_environment("python -m benchmarks", 1), rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.apparatus import results
-from benchmarks.apparatus.measure import Cell, Row
+from benchmarks.apparatus.measure import Row, Setup
 from benchmarks.apparatus.results import Results
 from benchmarks.measures.latency import Latency
 
@@ -58,10 +58,10 @@ def test_run_is_saved_drawn_and_equal_to_itself(tmp_path: Path) -> None:
 def save_latency(path: Path, samples: dict[str, list[Sequence[float]]]) -> str:
     """Save a run of Latency with these rounds of samples of each contender."""
     rows = [
-        Row("latency", Cell("asyncio", "python", contender), "latency", 40, rounds)
+        Row("latency", Setup("asyncio", "python", contender), "latency", 40, rounds)
         for contender, rounds in samples.items()
     ]
-    results.save(Results(results.about("", 1), rows), path, [Latency()])
+    results.save(Results(results.describe_environment("", 1), rows), path, [Latency()])
     return str(path)
 
 
@@ -113,7 +113,7 @@ def test_interrupted_run_keeps_the_measures_that_are_finished(
 ) -> None:
     """Ctrl-C while a callback is due ends the run with exit status 130."""
     path = tmp_path / "it.json"
-    results.save(Results(results.about("", 1), []), path, [])
+    results.save(Results(results.describe_environment("", 1), []), path, [])
     made = python("-c", INTERRUPTED, "stalled", measure, "--quick", "--json", str(path))
     assert (made.returncode, made.stderr) == (130, "")
     assert {row.measure for row in results.load(path).rows} == kept

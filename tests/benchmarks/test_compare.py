@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from benchmarks.analysis.compare import compare
-from benchmarks.apparatus.measure import Cell, Row
+from benchmarks.apparatus.measure import Row, Setup
 from benchmarks.apparatus.results import Results
 from benchmarks.measures.idle import Idle
 
@@ -24,7 +24,7 @@ def test_change_of_a_quarter_is_told_from_noise(factor: float, verdict: str) -> 
         old = random_run(1.0, seed)
         new = random_run(factor, 1_000 + seed)
         changes = compare(new, old, [RandomMeasure(1, 1)])
-        verdicts.update(change.verdict for change in changes if "p50" in change.what)
+        verdicts.update(change.verdict for change in changes if "p50" in change.figure)
     assert verdicts[verdict] >= 38
     assert sum(verdicts.values()) == 40
 
@@ -35,7 +35,7 @@ def idle_run(wakeups: float = 0, *, size: int = 1, rounds: int = 5) -> Results:
     return Results(
         {},
         [
-            Row("idle", Cell("asyncio", "python", name), metric, size, [[value]] * rounds)
+            Row("idle", Setup("asyncio", "python", name), metric, size, [[value]] * rounds)
             for name in ("aioteredo", Idle.base)
             for metric, value in samples.items()
         ],
@@ -58,7 +58,7 @@ def test_verdict_says_why_a_figure_cannot_be_compared(
 ) -> None:
     """A count has no interval, so any number of rounds will do."""
     verdicts = {
-        change.what.split(": ")[1].split()[0]: change.verdict
+        change.figure.split(": ")[1].split()[0]: change.verdict
         for change in compare(new, idle_run(), [Idle()])
     }
     assert verdicts == {"wake-ups": wakeups, "processor": processor}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.apparatus.contenders import ALL, find
+from benchmarks.apparatus.contenders import CONTENDERS, find_contender
 
 
 def test_name_and_loop_find_one_contender() -> None:
     """Two contenders of one name are for different loops."""
-    for kind in ALL:
+    for kind in CONTENDERS:
         for loop in kind.loops:
-            assert find(kind.name, loop) is kind
+            assert find_contender(kind.name, loop) is kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.apparatus.measure import Cell, Measure, Plan, cells_of
+from benchmarks.apparatus.measure import Measure, Setup, Workload, setups_within
 from benchmarks.measures.burst import Burst
 from benchmarks.measures.callback_cost import CallbackCost
 from benchmarks.measures.fan_out import FanOut
@@ -16,15 +16,15 @@ from benchmarks.measures.stalled import Stalled
 pytestmark = pytest.mark.timeout(300)
 
 
-def every_pair() -> list[tuple[Measure, Cell]]:
-    pairs: list[tuple[Measure, Cell]] = []
+def every_pair() -> list[tuple[Measure, Setup]]:
+    pairs: list[tuple[Measure, Setup]] = []
     for measure in (Latency(), CallbackCost(), Burst(), Stalled(), OpenClose()):
-        pairs += [(measure, cell) for cell in cells_of(measure, measure.quick)]
+        pairs += [(measure, setup) for setup in setups_within(measure, measure.quick)]
     fan_out = FanOut()
-    pairs += [(fan_out, cell) for cell in cells_of(fan_out, Plan(1, 10))]
-    # LoadedLatency differs from Latency in nothing but the load, so a few of its cells do.
+    pairs += [(fan_out, setup) for setup in setups_within(fan_out, Workload(1, 10))]
+    # LoadedLatency differs from Latency in nothing but the load, so a few of its setups do.
     loaded = LoadedLatency()
-    pairs += [(loaded, cell) for cell in loaded.cells()[:12]]
+    pairs += [(loaded, setup) for setup in loaded.setups()[:12]]
     return pairs
 
 
@@ -32,11 +32,11 @@ PAIRS = every_pair()
 
 
 @pytest.mark.parametrize(
-    ("measure", "cell"), PAIRS, ids=["-".join((m.name, *cell)) for m, cell in PAIRS]
+    ("measure", "setup"), PAIRS, ids=["-".join((m.name, *setup)) for m, setup in PAIRS]
 )
-def test_each_cell_yields_samples_of_each_metric(measure: Measure, cell: Cell) -> None:
+def test_each_setup_yields_samples_of_each_metric(measure: Measure, setup: Setup) -> None:
     """The measure itself checks that the contender delivered its events."""
-    samples = measure.run(cell, 8)
+    samples = measure.run(setup, 8)
     assert {*samples} == {*measure.metrics}
     for values in samples.values():
         assert values

@@ -20,13 +20,13 @@ def test_run_has_tables_targets_and_pictures(
     """Each measure of the run is in a table, a target or a picture."""
     made = small_run()
     console = Console(width=300)
-    report.show(made, [kind() for kind in MEASURES], console)
+    report.show_tables(made, [kind() for kind in MEASURES], console)
     report.show_targets(targets.judge(made), console)
     out = capsys.readouterr().out
     for text in ("second floor", "p99.9", "Fan-out", "handles", STALLED, "To reach"):
         assert text in out
 
-    for path in plots.plot(made, tmp_path):
+    for path in plots.draw_plots(made, tmp_path):
         begin = b"\x89PNG" if path.suffix == ".png" else b"<?xml"
         assert path.read_bytes().startswith(begin)
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -38,5 +38,5 @@ def test_run_has_tables_targets_and_pictures(
 
 def test_each_target_is_judged_where_the_run_has_its_measure() -> None:
     """A target whose names match no row would disappear without a word."""
-    found = {target.what.split()[0] for target in targets.judge(small_run())}
+    found = {target.description.split()[0] for target in targets.judge(small_run())}
     assert found == {"latency", "burst", "stalled", "callback"}

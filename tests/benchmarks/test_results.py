@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import MEASURES
-from benchmarks.analysis.estimates import Sampled
+from benchmarks.analysis.estimates import Distribution
 from benchmarks.apparatus import results
 
 from .runs import small_run
@@ -18,9 +18,9 @@ def test_saved_results_load_with_the_same_figures(tmp_path: Path) -> None:
     made = small_run()
     results.save(made, tmp_path / "it.json", [kind() for kind in MEASURES])
     loaded = results.load(tmp_path / "it.json")
-    assert loaded.about == made.about
+    assert loaded.environment == made.environment
     assert [row[:4] for row in loaded.rows] == [row[:4] for row in made.rows]
     for before, after in zip(made.rows, loaded.rows, strict=True):
         for q in (0.5, 0.99, 1.0):
-            expected = pytest.approx(Sampled(before.rounds).quantile(q), rel=2e-3)
-            assert Sampled(after.rounds).quantile(q) == expected
+            expected = pytest.approx(Distribution(before.rounds).quantile(q), rel=2e-3)
+            assert Distribution(after.rounds).quantile(q) == expected
