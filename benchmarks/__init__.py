@@ -1,4 +1,4 @@
-"""How long a callback takes to reach its consumer, side by side with the alternatives.
+"""Measure how long a callback takes to reach its consumer, and compare with alternatives.
 
-``python -m benchmarks --help``; the method is in README.md.
+Run ``python -m benchmarks --help``. README.md describes the method.
 """

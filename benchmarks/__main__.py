@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import random
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,8 @@ from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from .analysis import compare, report, targets
 from .apparatus import results
-from .apparatus.measure import Measure, Row, Workload, run_rounds, setups_within
+from .apparatus.measure import Measure, Row, Workload, run_rounds
+from .apparatus.results import Results
 from .measures.burst import Burst
 from .measures.callback_cost import CallbackCost
 from .measures.fan_out import FanOut
@@ -26,33 +27,25 @@ from .measures.open_close import OpenClose
 from .measures.stalled import Stalled
 
 MEASURES: Final[tuple[type[Measure], ...]] = (
-    Latency,
-    LoadedLatency,
-    CallbackCost,
-    Burst,
-    Stalled,
-    FanOut,
-    OpenClose,
-    Idle,
-    Import,
+    *(Latency, LoadedLatency, CallbackCost, Burst, Stalled, FanOut),
+    *(OpenClose, Idle, Import),
 )
 
 
 def main() -> int:
     """Run the command line.
 
-    :return: 0; 2 for wrong usage, a file that cannot be read or written, or two runs that
-        have nothing to compare; 3 if something of aioteredo's is slower than in the run
-        compared with; 130 if it was interrupted, after it has reported what is measured
+    :return: 0; 2 for wrong usage, a file that cannot be read or written, or runs without a
+        figure to compare; 3 if a figure of aioteredo is slower than in the other run; 130
+        after Ctrl-C, when the finished measures are reported
     """
     parser = _parser()
     arguments = parser.parse_args()
-    unknown = {*arguments.measure} - {cls.name for cls in MEASURES}
+    unknown = {*arguments.measure} - {kind.name for kind in MEASURES}
     if unknown:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
-    measures = [
-        cls() for cls in MEASURES if not arguments.measure or cls.name in arguments.measure
-    ]
+    chosen = arguments.measure or {kind.name for kind in MEASURES}
+    measures = [kind() for kind in MEASURES if kind.name in chosen]
     try:
         return _run(arguments, measures)
     except (OSError, ValueError) as error:
@@ -61,39 +54,41 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace, measures: list[Measure]) -> int:
+    # A table is folded to the terminal's width. A file gets its rows in one line each.
     console = Console(width=None if sys.stdout.isatty() else 400)
-    # what would fail in the end fails now
+
+    # Try all files first. A run takes minutes, and its results would be lost at the end.
     old = None if arguments.compare is None else results.load(arguments.compare)
-    found = None if arguments.load is None else results.load(arguments.load)
+    run = None if arguments.load is None else results.load(arguments.load)
     if arguments.json is not None:
         if arguments.json.is_dir():
             raise IsADirectoryError(f"{arguments.json} is a directory")
         tempfile.TemporaryFile(dir=arguments.json.parent).close()
     if arguments.plot is not None:
-        from .analysis import plots  # matplotlib takes its time
+        from .analysis import plots  # A run without pictures need not import matplotlib.
 
         arguments.plot.mkdir(parents=True, exist_ok=True)
+
     interrupted = False
-    if found is None:
-        found, interrupted = _measure(
+    if run is None:
+        run, interrupted = _measure(
             [(measure, _workload(measure, arguments)) for measure in measures]
         )
-    if arguments.json is not None and found.rows:
-        results.save(found, arguments.json, [cls() for cls in MEASURES])
-    report.show_tables(found, measures, console)
-    report.show_targets(targets.judge(found), console)
+    if arguments.json is not None and run.rows:
+        results.save(run, arguments.json, [kind() for kind in MEASURES])
+
+    report.show_tables(run, measures, console)
+    report.show_targets(targets.judge(run), console)
     if arguments.plot is not None:
-        for path in plots.draw_plots(found, arguments.plot):
+        for path in plots.draw_plots(run, arguments.plot):
             console.print(path)
-    report.show_environment(found.environment, console)
+    report.show_environment(run.environment, console)
     if interrupted:
         return 130
-    return 0 if old is None else _compare(found, old, measures, console)
+    return 0 if old is None else _compare(run, old, measures, console)
 
 
-def _compare(
-    new: results.Results, old: results.Results, measures: list[Measure], console: Console
-) -> int:
+def _compare(new: Results, old: Results, measures: list[Measure], console: Console) -> int:
     changes = compare.compare(new, old, measures)
     report.show_changes(changes, old.environment, console)
     if any(change.verdict == "slower" for change in changes):
@@ -107,39 +102,35 @@ def _workload(measure: Measure, arguments: argparse.Namespace) -> Workload:
     workload = measure.quick if arguments.quick else measure.full
     if arguments.rounds is None:
         return workload
-    return dataclasses.replace(workload, rounds=arguments.rounds)
+    return workload._replace(rounds=arguments.rounds)
 
 
-def _measure(workloads: list[tuple[Measure, Workload]]) -> tuple[results.Results, bool]:
-    """All that is finished, and whether it was interrupted before the rest."""
+def _measure(workloads: list[tuple[Measure, Workload]]) -> tuple[Results, bool]:
+    """Return the results of the finished measures, and whether Ctrl-C ended the run."""
     seed = random.SystemRandom().getrandbits(32)
-    rng, rows = random.Random(seed), list[Row]()  # noqa: S311 - no secret
-    environment = results.describe_environment(
-        " ".join(["python -m benchmarks", *sys.argv[1:]]), seed
-    )
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    environment = results.describe_environment(command, seed)
+    rows: list[Row] = []
+
     console = Console(stderr=True)
-    columns = (
-        *Progress.get_default_columns()[:3],
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    defaults = Progress.get_default_columns()[:3]
+    columns = (*defaults, TimeElapsedColumn(), TimeRemainingColumn())
     try:
-        with Progress(
-            *columns, console=console, disable=not console.is_terminal
-        ) as progress:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             for measure, workload in workloads:
-                total = workload.rounds * len(setups_within(measure, workload))
-                ticks = progress.track(range(total), total, description=measure.title)
-                rows += run_rounds(measure, workload, rng, ticks)
+                total = workload.rounds * len(measure.setups_within(workload.size))
+                task = bar.add_task(measure.title, total=total)
+                rows += run_rounds(measure, workload, rng, partial(bar.advance, task))
     except BaseException as error:
         if not _is_interrupt(error):
             raise
-        return results.Results(environment, rows), True
-    return results.Results(environment, rows), False
+        return Results(environment, rows), True
+    return Results(environment, rows), False
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):  # of a task group on trio
+    if isinstance(error, BaseExceptionGroup):  # A task group wraps it.
         return error.split(KeyboardInterrupt)[1] is None
     return isinstance(error, KeyboardInterrupt)
 
@@ -147,36 +138,19 @@ def _is_interrupt(error: BaseException) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure aioteredo side by side with what one would pick instead.",
+        description="Measure aioteredo side by side with its alternatives.",
+        epilog="The method and the exit statuses are described in benchmarks/README.md.",
     )
-    names = [cls.name for cls in MEASURES]
-    parser.add_argument(
-        "measure",
-        nargs="*",
-        metavar="measure",
-        help=f"{', '.join(names)}; default: all",
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, within 90 s")
-    parser.add_argument(
-        "--rounds",
-        type=_rounds,
-        metavar="N",
-        help="so many for each measure: more of them narrow the intervals",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw, as SVG and PNG")
-    parser.add_argument(
-        "--compare",
-        type=Path,
-        metavar="OLD.json",
-        help="say what changed since that run; exit 3 if aioteredo is slower",
-    )
-    parser.add_argument(
-        "--load",
-        type=Path,
-        metavar="FILE",
-        help="measure nothing, report on this run",
-    )
+    add = parser.add_argument
+    names = ", ".join(kind.name for kind in MEASURES)
+    add("measure", nargs="*", help=f"{names}; the default is all of them")
+    add("--quick", action="store_true", help="run fewer rounds, all within 90 seconds")
+    add("--rounds", type=_rounds, metavar="N", help="more rounds give narrower intervals")
+    add("--json", type=Path, metavar="FILE", help="save the raw results")
+    add("--plot", type=Path, metavar="DIR", help="draw pictures, as SVG and PNG")
+    compare_help = "compare with a saved run; exit with 3 if aioteredo is slower now"
+    add("--compare", type=Path, metavar="FILE", help=compare_help)
+    add("--load", type=Path, metavar="FILE", help="report on a saved run; measure nothing")
     return parser
 
 

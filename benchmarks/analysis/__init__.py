@@ -1,1 +1,1 @@
-"""Tables, pictures and verdicts, made of the results of a run."""
+"""Tables, pictures and verdicts. They read the results of a run, and measure nothing."""

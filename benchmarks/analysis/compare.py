@@ -1,13 +1,7 @@
-"""Two runs side by side: what of aioteredo got faster or slower, and what is noise.
+"""Two runs side by side: which figures of aioteredo are faster, slower or only noise.
 
-Absolute times say little, the machine may have been another. So it is the ratio to the
-base of its own run that is compared, and its change counts if the interval excludes 1.
-Among many comparisons some would do so by chance: the confidence is that of all of them
-together (Bonferroni), 95 %. Counts that are the same in each run (handles, wake-ups) are
-compared as they are: any more is a regression.
-
-What cannot be compared is listed as such: less than five rounds have no interval to
-speak of, and another amount of work is another measure.
+The two runs may be from different machines, so each figure is a ratio to the base of its
+own run. Counts that are the same in each run, such as wake-ups, are compared directly.
 """
 
 from __future__ import annotations
@@ -19,15 +13,15 @@ from ..apparatus.measure import Measure, Metric, Row
 from ..apparatus.results import Results
 from .estimates import CONFIDENCE, Distribution, Estimate, change
 
-FEWEST_ROUNDS: Final = 5
+FEWEST_ROUNDS: Final = 5  # Fewer give intervals that are too wide to find anything.
 VERDICTS: Final = ("faster", "slower", "same", "noise")
 
 
 class Change(NamedTuple):
-    """How one figure changed.
+    """The change of one figure.
 
-    :param factor: of the ratio to the base; None of a count, or if not compared
-    :param verdict: one of :data:`VERDICTS`, or why not compared
+    :param factor: the change of the ratio to the base; None of a count, or if not compared
+    :param verdict: one of :data:`VERDICTS`, or the reason why it is not compared
     """
 
     figure: str
@@ -44,11 +38,17 @@ class _Comparable(NamedTuple):
 
 
 def compare(new: Results, old: Results, measures: list[Measure]) -> list[Change]:
-    """What changed from *old* to *new*, in all that *new* has of aioteredo."""
-    found = [*_find_figures(new, old, measures)]
-    pairs = [one for one in found if isinstance(one, _Comparable)]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs))
-    return [one if isinstance(one, Change) else _judge(one, confidence) for one in found]
+    """Return the change from *old* to *new* of each figure of aioteredo in *new*."""
+    figures = [*_find_figures(new, old, measures)]
+
+    # Among many comparisons, some would exclude 1 by chance. The confidence holds for all
+    # of them together (Bonferroni).
+    comparisons = sum(isinstance(figure, _Comparable) for figure in figures)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, comparisons)
+    return [
+        figure if isinstance(figure, Change) else _judge(figure, confidence)
+        for figure in figures
+    ]
 
 
 def _judge(pair: _Comparable, confidence: float) -> Change:
@@ -62,14 +62,15 @@ def _judge(pair: _Comparable, confidence: float) -> Change:
 def _find_figures(
     new: Results, old: Results, measures: list[Measure]
 ) -> Iterator[_Comparable | Change]:
-    by_name = {measure.name: measure for measure in measures}
+    known = {
+        (measure.name, name): (metric, measure.base)
+        for measure in measures
+        for name, metric in measure.metrics.items()
+    }
     for row in new.rows:
-        measure = by_name.get(row.measure)
-        metric = None if measure is None else measure.metrics.get(row.metric)
-        if measure is None or metric is None:
+        if (row.measure, row.metric) not in known or "aioteredo" not in row.setup.contender:
             continue
-        if "aioteredo" not in row.setup.contender:  # nor in a statement that is imported
-            continue
+        metric, base = known[row.measure, row.metric]
         figure = f"{row.measure}, {', '.join(row.setup)}: {row.metric}"
         before = old.find(row.measure, row.metric, *row.setup)
         if before is None:
@@ -77,46 +78,33 @@ def _find_figures(
         elif before.size != row.size:
             yield Change(figure, None, f"of {before.size} before, of {row.size} now")
         elif metric.is_count:
-            yield _count(figure, row, before)
+            yield _compare_counts(figure, row, before)
         else:
-            yield from _pairs(figure, metric, row, before, (new, old), measure.base)
+            below = new.find(row.measure, row.metric, *row.setup[:2], base)
+            below_before = old.find(row.measure, row.metric, *row.setup[:2], base)
+            if below is None or below_before is None:
+                yield Change(figure, None, f"no {base!r} to compare with")
+            elif min(len(row.rounds), len(before.rounds)) < FEWEST_ROUNDS:
+                yield Change(figure, None, f"fewer than {FEWEST_ROUNDS} rounds")
+            else:
+                yield from _quantiles(figure, metric, (row, below), (before, below_before))
 
 
-def _count(figure: str, row: Row, before: Row) -> Change:
-    now, then = (Distribution(r.rounds).quantile(0.5) for r in (row, before))
-    verdict = "same" if now == then else "slower" if now > then else "faster"
-    return Change(f"{figure} {then:g} → {now:g}", None, verdict)
+def _compare_counts(figure: str, row: Row, before: Row) -> Change:
+    new = Distribution(row.rounds).quantile(0.5)
+    old = Distribution(before.rounds).quantile(0.5)
+    verdict = "same" if new == old else "slower" if new > old else "faster"
+    return Change(f"{figure} {old:g} → {new:g}", None, verdict)
 
 
-def _pairs(
-    figure: str,
-    metric: Metric,
-    row: Row,
-    before: Row,
-    runs: tuple[Results, Results],
-    base: str,
+def _quantiles(
+    figure: str, metric: Metric, new: tuple[Row, Row], old: tuple[Row, Row]
 ) -> Iterator[_Comparable | Change]:
-    below, below_before = (
-        run.find(row.measure, row.metric, *row.setup[:2], base) for run in runs
-    )
-    if below is None or below_before is None:
-        yield Change(figure, None, f"no {base!r} to compare with")
-        return
-    if min(len(row.rounds), len(before.rounds)) < FEWEST_ROUNDS:
-        yield Change(figure, None, f"fewer than {FEWEST_ROUNDS} rounds")
-        return
-    now, then = (
-        (Distribution(row.rounds), Distribution(below.rounds)),
-        (
-            Distribution(before.rounds),
-            Distribution(below_before.rounds),
-        ),
-    )
-    for name, q in (
-        {"p50": 0.5, "p99": 0.99}.items() if metric.distribution else [("", 0.5)]
-    ):
-        quantile = f"{figure} {name}".strip()
+    now = (Distribution(new[0].rounds), Distribution(new[1].rounds))
+    then = (Distribution(old[0].rounds), Distribution(old[1].rounds))
+    quantiles = {" p50": 0.5, " p99": 0.99} if metric.has_tail else {"": 0.5}
+    for name, q in quantiles.items():
         if all(distribution.has_quantile(q) for distribution in (*now, *then)):
-            yield _Comparable(quantile, metric.higher_is_better, q, now, then)
+            yield _Comparable(figure + name, metric.higher_is_better, q, now, then)
         else:
-            yield Change(quantile, None, "too few samples")
+            yield Change(figure + name, None, "too few samples")

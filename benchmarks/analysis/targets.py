@@ -1,9 +1,7 @@
-"""What aioteredo is meant to reach, and whether this run shows it.
+"""The targets of aioteredo, and whether a run shows that they are reached.
 
-A bound holds if the whole interval keeps it, is missed if the whole interval breaks it,
-and is open otherwise: more rounds (``--rounds``) would tell. Where several contenders are
-asked whether they are ahead, the confidence is that of all answers together. Counts have
-no interval.
+A bound is reached if the whole interval keeps it, missed if the whole interval breaks it,
+and open otherwise: more rounds (``--rounds``) would decide. Counts have no interval.
 """
 
 from __future__ import annotations
@@ -13,18 +11,17 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from ..apparatus import loops
-from ..apparatus.contenders import CONTENDERS, Aioteredo, Recipe
+from ..apparatus.contenders import DELIVERING, Aioteredo, Recipe
 from ..apparatus.floors import Floor, SecondFloor
 from ..apparatus.results import Results
 from ..apparatus.sources import SOURCES
 from .estimates import CONFIDENCE, Distribution, Estimate, excess, ratio
-from .formatting import format_amount, format_estimate
+from .formatting import format_amount
 
-HELD: Final = "yes"
+REACHED: Final = "yes"
 MISSED: Final = "no"
 OPEN: Final = "open"
 EMPTY_CALLBACK: Final = "empty ctypes callback"
-QUANTILES: Final = {"p50": 0.5, "p99": 0.99}
 
 
 class Target(NamedTuple):
@@ -34,7 +31,7 @@ class Target(NamedTuple):
 
 
 def judge(results: Results) -> list[Target]:
-    """Every target that *results* have something to say about."""
+    """Return every target whose figures are in *results*."""
     return [
         *_latency(results),
         *_burst(results),
@@ -47,115 +44,115 @@ def judge(results: Results) -> list[Target]:
 
 def _ratio(
     results: Results,
-    row: tuple[str, str],
-    above: tuple[str, str, str],
-    below: str,
+    metric: tuple[str, str],
+    setup: tuple[str, str, str],
+    base: str,
     q: float,
     confidence: float = CONFIDENCE,
 ) -> Estimate | None:
-    rows = (results.find(*row, *above), results.find(*row, *above[:2], below))
-    if rows[0] is None or rows[1] is None:
+    above = results.find(*metric, *setup)
+    below = results.find(*metric, *setup[:2], base)
+    if above is None or below is None:
         return None
-    first, second = (Distribution(row.rounds) for row in rows if row is not None)
-    if not (first.has_quantile(q) and second.has_quantile(q)):
+    numerator = Distribution(above.rounds)
+    denominator = Distribution(below.rounds)
+    if not (numerator.has_quantile(q) and denominator.has_quantile(q)):
         return None
-    return ratio(first, second, q, confidence)
+    return ratio(numerator, denominator, q, confidence)
 
 
 def _at_most(bound: float, estimate: Estimate) -> str:
-    return HELD if estimate.high <= bound else MISSED if estimate.low > bound else OPEN
+    return REACHED if estimate.high <= bound else MISSED if estimate.low > bound else OPEN
 
 
 def _at_least(bound: float, estimate: Estimate) -> str:
-    return HELD if estimate.low >= bound else MISSED if estimate.high < bound else OPEN
+    return REACHED if estimate.low >= bound else MISSED if estimate.high < bound else OPEN
 
 
 def _rivals(loop: str) -> list[str]:
-    """Who keeps events there, but for aioteredo."""
-    keeping = [
-        c for c in CONTENDERS if c.keeps_events and c.sees_every_event and loop in c.loops
-    ]
-    return [c.name for c in keeping if c.name != Aioteredo.name]
+    """Return the other contenders on that loop that deliver every event."""
+    kinds = [kind for kind in DELIVERING if loop in kind.loops and kind is not Aioteredo]
+    return [kind.name for kind in kinds]
 
 
 def _latency(results: Results) -> Iterator[Target]:
-    row = ("latency", "latency")
-    for loop, case, (name, q) in product(loops.NAMES, SOURCES, QUANTILES.items()):
+    metric = ("latency", "latency")
+    quantiles = {"p50": 0.5, "p99": 0.99}.items()
+    for loop, case, (name, q) in product(loops.NAMES, SOURCES, quantiles):
         setup = (loop, case, Aioteredo.name)
-        found = _ratio(results, row, setup, SecondFloor.name, q)
-        if found is None:
+        to_floor = _ratio(results, metric, setup, SecondFloor.name, q)
+        if to_floor is None:
             continue
         description = f"latency {name} to the second floor ≤ 1.05 ({loop}, {case})"
-        yield Target(description, format_estimate(found), _at_most(1.05, found))
+        yield Target(description, str(to_floor), _at_most(1.05, to_floor))
+
+        # The target asks about all rivals at once, so the confidence is that of all answers
+        # together (Bonferroni).
         rivals = _rivals(loop)
-        confidence = 1 - (1 - CONFIDENCE) / len(rivals)  # of all of them together
-        others = {
+        confidence = 1 - (1 - CONFIDENCE) / len(rivals)
+        estimates = {
             rival: estimate
             for rival in rivals
-            if (estimate := _ratio(results, row, setup, rival, q, confidence))
+            if (estimate := _ratio(results, metric, setup, rival, q, confidence))
         }
-        if others:
-            nearest = max(others, key=lambda rival: others[rival].high)
-            ahead = any(estimate.low > 1 for estimate in others.values())
+        if estimates:
+            nearest = max(estimates, key=lambda rival: estimates[rival].high)
+            behind = any(estimate.low > 1 for estimate in estimates.values())
             yield Target(
                 f"latency {name}: none that keeps events is ahead ({loop}, {case})",
-                f"to {nearest}: {format_estimate(others[nearest])}",
-                MISSED if ahead else _at_most(1.05, others[nearest]),
+                f"to {nearest}: {estimates[nearest]}",
+                MISSED if behind else _at_most(1.05, estimates[nearest]),
             )
 
 
 def _burst(results: Results) -> Iterator[Target]:
     cases = dict.fromkeys(row.setup.case for row in results.rows if row.measure == "burst")
-    for loop, bound in {"asyncio": 5.0, "uvloop": 1.5}.items():
-        for case in cases:
-            setup, row = (loop, case, Aioteredo.name), ("burst", "events")
-            ratios = {
-                rival: found
-                for rival in _rivals(loop)
-                if (found := _ratio(results, row, setup, rival, 0.5))
-            }
-            if not ratios:
-                continue
-            if Recipe.name in ratios and case.startswith("python"):
-                found = ratios[Recipe.name]
-                description = f"burst to the recipe ≥ {bound} ({loop}, {case})"
-                yield Target(description, format_estimate(found), _at_least(bound, found))
-            nearest = min(ratios, key=lambda name: ratios[name].low)
-            yield Target(
-                f"burst ahead of every contender ({loop}, {case})",
-                f"to {nearest}: {format_estimate(ratios[nearest])}",
-                _at_least(1.0, ratios[nearest]),
-            )
+    for (loop, bound), case in product({"asyncio": 5.0, "uvloop": 1.5}.items(), cases):
+        setup = (loop, case, Aioteredo.name)
+        estimates = {
+            rival: estimate
+            for rival in _rivals(loop)
+            if (estimate := _ratio(results, ("burst", "events"), setup, rival, 0.5))
+        }
+        if not estimates:
+            continue
+        if Recipe.name in estimates and case.startswith("python"):
+            to_recipe = estimates[Recipe.name]
+            description = f"burst to the recipe ≥ {bound} ({loop}, {case})"
+            yield Target(description, str(to_recipe), _at_least(bound, to_recipe))
+        nearest = min(estimates, key=lambda rival: estimates[rival].low)
+        yield Target(
+            f"burst ahead of every contender ({loop}, {case})",
+            f"to {nearest}: {estimates[nearest]}",
+            _at_least(1.0, estimates[nearest]),
+        )
 
 
 def _stalled(results: Results) -> Iterator[Target]:
-    for loop in loops.NAMES:
-        for metric, bound in {"handles": 1, "events": 16}.items():
-            row = results.find("stalled", metric, loop, "python", Aioteredo.name)
-            if row is not None:
-                most = max(max(samples) for samples in row.rounds)
-                reached = HELD if most <= bound else MISSED
-                description = f"stalled loop: {metric} ≤ {bound} ({loop})"
-                yield Target(description, f"{most:g}", reached)
+    for loop, (metric, bound) in product(loops.NAMES, {"handles": 1, "events": 16}.items()):
+        row = results.find("stalled", metric, loop, "python", Aioteredo.name)
+        if row is not None:
+            most = max(max(samples) for samples in row.rounds)
+            description = f"stalled loop: {metric} ≤ {bound} ({loop})"
+            yield Target(description, f"{most:g}", REACHED if most <= bound else MISSED)
 
 
 def _callback(results: Results) -> Iterator[Target]:
-    for loop in loops.NAMES:
-        for case in ("stalled loop", "idle consumer"):
-            rows = {
-                name: Distribution(row.rounds)
-                for name in (Aioteredo.name, EMPTY_CALLBACK, Floor.name)
-                if (row := results.find("callback", "time", loop, case, name))
-            }
-            if not {Aioteredo.name, EMPTY_CALLBACK} <= rows.keys():
-                continue
-            over = excess(rows[Aioteredo.name], rows[EMPTY_CALLBACK], 1.5, 0.5)
-            description = f"callback ≤ 1.5 empty ones + 1 µs ({loop}, {case})"
-            medians = {
-                name: format_amount(s.quantile(0.5), "ns") for name, s in rows.items()
-            }
-            figure = ", ".join(f"{name} {median}" for name, median in medians.items())
-            yield Target(description, figure, _at_most(1_000, over))
+    for loop, case in product(loops.NAMES, ("stalled loop", "idle consumer")):
+        rows = {
+            name: Distribution(row.rounds)
+            for name in (Aioteredo.name, EMPTY_CALLBACK, Floor.name)
+            if (row := results.find("callback", "time", loop, case, name))
+        }
+        if not {Aioteredo.name, EMPTY_CALLBACK} <= rows.keys():
+            continue
+        over = excess(rows[Aioteredo.name], rows[EMPTY_CALLBACK], 1.5, 0.5)
+        medians = (
+            f"{name} {format_amount(distribution.quantile(0.5), 'ns')}"
+            for name, distribution in rows.items()
+        )
+        description = f"callback ≤ 1.5 empty ones + 1 µs ({loop}, {case})"
+        yield Target(description, ", ".join(medians), _at_most(1_000, over))
 
 
 def _idle(results: Results) -> Iterator[Target]:
@@ -163,7 +160,7 @@ def _idle(results: Results) -> Iterator[Target]:
         row = results.find("idle", "wake-ups", loop, "python", Aioteredo.name)
         if row is not None:
             median = Distribution(row.rounds).quantile(0.5)
-            reached = HELD if median <= 0 else MISSED
+            reached = REACHED if median <= 0 else MISSED
             yield Target(f"idle: no wake-up a second ({loop})", f"{median:g}", reached)
 
 
@@ -173,4 +170,4 @@ def _import(results: Results) -> Iterator[Target]:
         found = _ratio(results, ("import", "time"), setup, "import anyio", 0.5)
         if found is not None:
             description = f"{statement} to import anyio ≤ 1.1"
-            yield Target(description, format_estimate(found), _at_most(1.1, found))
+            yield Target(description, str(found), _at_most(1.1, found))

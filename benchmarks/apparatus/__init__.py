@@ -1,1 +1,1 @@
-"""The parts that every measure is made of."""
+"""The parts that the measures share: loops, threads, contenders, rounds and results."""

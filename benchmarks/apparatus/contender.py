@@ -1,15 +1,12 @@
-"""The base of the contenders, and the ways into a loop that several of them share."""
+"""The base of the contenders, and the steps into a loop that several of them share."""
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from time import monotonic_ns
 from typing import Any, ClassVar, Final, Self
-
-import trio
 
 from aioteredo import NotificationType, PortEvent
 
@@ -18,35 +15,36 @@ from .sources import Source
 
 Consumer = Callable[[Any], bool]
 
-BUFFER: Final = 16
-_TYPES: Final = {t.value: t for t in NotificationType}
+DEFAULT_BUFFER: Final = 16  # the default of watch_teredo_port()
+
+_TYPES: Final = {member.value: member for member in NotificationType}
 _new_tuple = tuple.__new__
 
 
 def make_event(port: int, notification_type: int) -> PortEvent:
-    """An event, by the quickest way there is."""
+    """Return an event, in the fastest way: each contender but aioteredo calls this."""
     kind = _TYPES.get(notification_type, notification_type)
     return _new_tuple(PortEvent, (port, kind, 0, monotonic_ns()))
 
 
 class Contender(ABC):
-    """An async context manager, registered with its source meanwhile.
+    """A way to bring events into an async consumer. It is registered while it is entered.
 
-    :param loop: what kind of event loop is running
-    :param buffer: how many events it has to hold, where that can be said
+    :param loop: the kind of the running event loop
+    :param buffer: the size of the buffer, for a contender that has a bounded one
     """
 
     name: ClassVar[str]
     loops: ClassVar[tuple[str, ...]] = loops.ASYNCIO
-    keeps_events: ClassVar[bool] = True  # the floors do not
-    sees_every_event: ClassVar[bool] = True  # a burst too, event by event
-    callback_waits_for_loop: ClassVar[bool] = (
-        False  # the callback does: a stalled loop stalls it
-    )
-    longest_burst: ClassVar[int] = 1_000_000  # some would take a minute for so many
+    keeps_events: ClassVar[bool] = True
+    sees_every_event: ClassVar[bool] = True  # of a burst
+    callback_waits_for_loop: ClassVar[bool] = False
+    longest_burst: ClassVar[int] = 1_000_000  # a slow contender would need minutes for it
 
     def __init__(self, source: Source, loop: str, buffer: int) -> None:
-        self.source, self.loop, self.buffer = source, loop, buffer
+        self.source = source
+        self.loop = loop
+        self.buffer = buffer
         self.resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -65,7 +63,7 @@ class Contender(ABC):
 
 
 class CallbackContender(Contender):
-    """One whose own callback the notifying thread calls."""
+    """A contender whose own callback the notifying thread calls."""
 
     async def open(self) -> None:
         self.resources.callback(self.source.attach(self.callback))
@@ -74,27 +72,17 @@ class CallbackContender(Contender):
     def callback(self, port: int, notification_type: int) -> None: ...
 
 
-class PostsToAsyncio(CallbackContender):
+class PostsToLoop(CallbackContender):
     post: Callable[..., object]
 
     async def open(self) -> None:
-        self.post = asyncio.get_running_loop().call_soon_threadsafe
+        self.post = loops.post(self.loop)
         await super().open()
 
 
-class PostsToTrio(CallbackContender):
-    loops = ("trio",)
-    post: Callable[..., object]
+class PutsInLoop(PostsToLoop):
+    """The notifying thread builds the event; the loop's thread puts it into the queue."""
 
-    async def open(self) -> None:
-        self.post = trio.lowlevel.current_trio_token().run_sync_soon
-        await super().open()
-
-
-class PutsInLoop(CallbackContender):
-    """The event is built by the notifying thread, and put by the loop's."""
-
-    post: Callable[..., object]
     put: Callable[[PortEvent], object]
 
     def callback(self, port: int, notification_type: int) -> None:
@@ -102,7 +90,7 @@ class PutsInLoop(CallbackContender):
 
 
 class PutsInCallback(CallbackContender):
-    """A queue that may be put to from any thread."""
+    """The notifying thread puts the event into a queue that is safe for threads."""
 
     put: Callable[[PortEvent], object]
 
@@ -111,7 +99,7 @@ class PutsInCallback(CallbackContender):
 
 
 class AwaitsGet(CallbackContender):
-    """An async ``get`` that returns at once while there is something."""
+    """The queue's ``get`` returns without a suspension while the queue has events."""
 
     get: Callable[[], Awaitable[PortEvent]]
 
@@ -122,18 +110,22 @@ class AwaitsGet(CallbackContender):
 
 
 class ReceivesFromStream(CallbackContender):
-    """A stream whose ``receive`` lets others run each time: a burst would wait for them."""
+    """The stream's ``receive`` gives other tasks a turn each time, which slows a burst.
+
+    ``receive_nowait`` does not, so it is tried first.
+    """
 
     would_block: ClassVar[type[Exception]]
-    receive: Any
+    stream: Any
 
     async def consume(self, consumer: Consumer) -> None:
-        take, wait = self.receive.receive_nowait, self.receive.receive
+        receive_nowait = self.stream.receive_nowait
+        receive = self.stream.receive
         would_block = self.would_block
         while True:
             try:
-                event = take()
+                event = receive_nowait()
             except would_block:
-                event = await wait()
+                event = await receive()
             if consumer(event):
                 return

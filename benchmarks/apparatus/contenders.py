@@ -1,13 +1,7 @@
-"""What a user would pick to bring a callback's event into an async consumer.
+"""The ways that a user could choose to bring the events of a callback into a consumer.
 
-One small adapter each, by its own documented and fastest way. All get the same two
-arguments, build the same :class:`~aioteredo.PortEvent` of them (one call, 60 ns more than
-building it in place), and hand it to the same *consumer*, a plain function whose first
-act is to read the clock; it returns True when it has had enough. aioteredo is used
-through its public face.
-
-The floors keep nothing and carry nothing: they are what it costs to get into the loop
-at all. There are two that are the same, and what lies between them is a run's noise.
+Each is used in its fastest documented way. All get the same two arguments, make the same
+:class:`~aioteredo.PortEvent` of them and hand it to the same function, the consumer.
 """
 
 from __future__ import annotations
@@ -33,8 +27,6 @@ from .contender import (
     CallbackContender,
     Consumer,
     Contender,
-    PostsToAsyncio,
-    PostsToTrio,
     PutsInCallback,
     PutsInLoop,
     ReceivesFromStream,
@@ -42,7 +34,7 @@ from .contender import (
 )
 from .floors import BareDeque, Floor, SecondFloor, TrioFloor, TrioSecondFloor
 
-POLLING_INTERVAL: Final = 0.05  # s
+POLLING_INTERVAL: Final = 0.05  # seconds
 
 
 class Aioteredo(Contender):
@@ -60,8 +52,8 @@ class Aioteredo(Contender):
                 return
 
 
-class Recipe(AwaitsGet, PutsInLoop, PostsToAsyncio):
-    """What everybody writes: ``call_soon_threadsafe(queue.put_nowait, event)``."""
+class Recipe(AwaitsGet, PutsInLoop):
+    """The usual way: ``call_soon_threadsafe(queue.put_nowait, event)``."""
 
     name = "recipe"
 
@@ -71,15 +63,16 @@ class Recipe(AwaitsGet, PutsInLoop, PostsToAsyncio):
         await super().open()
 
 
-class TrioRecipe(ReceivesFromStream, PutsInLoop, PostsToTrio):
-    """The same on trio: ``run_sync_soon(channel.send_nowait, event)``."""
+class TrioRecipe(ReceivesFromStream, PutsInLoop):
+    """The usual way on trio: ``run_sync_soon(channel.send_nowait, event)``."""
 
     name = "recipe"
+    loops = ("trio",)
     would_block = trio.WouldBlock
 
     async def open(self) -> None:
-        send, self.receive = trio.open_memory_channel[PortEvent](math.inf)
-        self.put = send.send_nowait
+        send, receive = trio.open_memory_channel[PortEvent](math.inf)
+        self.put, self.stream = send.send_nowait, receive
         await super().open()
 
 
@@ -132,19 +125,16 @@ class AnyioStream(ReceivesFromStream):
     would_block = anyio.WouldBlock
 
     async def open(self) -> None:
-        send, self.receive = anyio.create_memory_object_stream[PortEvent](math.inf)
+        send, receive = anyio.create_memory_object_stream[PortEvent](math.inf)
         self.resources.enter_context(send)
-        self.resources.enter_context(self.receive)
-        self.put = send.send_nowait
+        self.resources.enter_context(receive)
+        self.put, self.stream = send.send_nowait, receive
         await super().open()
 
 
-class MemoryObjectStream(AnyioStream, PutsInLoop, PostsToAsyncio):
+class MemoryObjectStream(AnyioStream, PutsInLoop):
     name = "memory object stream"
-
-
-class TrioMemoryObjectStream(AnyioStream, PutsInLoop, PostsToTrio):
-    name = "memory object stream"
+    loops = loops.NAMES
 
 
 class Portal(AnyioStream):
@@ -169,7 +159,8 @@ class ToThread(AwaitsGet, PutsInCallback):
     async def open(self) -> None:
         simple: queue.SimpleQueue[PortEvent | None] = queue.SimpleQueue()
         self.put, self.get = simple.put, partial(self.in_thread, simple.get)
-        self.resources.callback(simple.put, None)  # for a thread that waits still
+        # A thread that still waits in get() would keep the interpreter from exiting.
+        self.resources.callback(simple.put, None)
         await super().open()
 
 
@@ -179,7 +170,7 @@ class TrioToThread(ToThread):
 
 
 class Polling(CallbackContender):
-    """Sees the latest port only."""
+    """Polling sees only the latest port, at the time of its look."""
 
     name = "polling every 50 ms"
     loops = loops.NAMES
@@ -189,7 +180,8 @@ class Polling(CallbackContender):
         pass
 
     async def consume(self, consumer: Consumer) -> None:
-        sleep, known = loops.sleep(self.loop), self.source.get_port()
+        sleep = loops.sleep(self.loop)
+        known = self.source.get_port()
         while True:
             await sleep(POLLING_INTERVAL)
             port = self.source.get_port()
@@ -200,28 +192,19 @@ class Polling(CallbackContender):
 
 
 CONTENDERS: Final[tuple[type[Contender], ...]] = (
-    Floor,
-    TrioFloor,
-    SecondFloor,
-    TrioSecondFloor,
-    Aioteredo,
-    Recipe,
-    TrioRecipe,
-    RunCoroutineThreadsafe,
-    Janus,
-    Culsans,
-    Aiologic,
-    MemoryObjectStream,
-    TrioMemoryObjectStream,
-    Portal,
-    ToThread,
-    TrioToThread,
-    Polling,
+    *(Floor, TrioFloor, SecondFloor, TrioSecondFloor, Aioteredo, Recipe, TrioRecipe),
+    *(RunCoroutineThreadsafe, Janus, Culsans, Aiologic, MemoryObjectStream, Portal),
+    *(ToThread, TrioToThread, Polling),
 )
+# Those that deliver every event, and those of them that do so after a stalled loop goes on.
+DELIVERING: Final = tuple(
+    kind for kind in CONTENDERS if kind.keeps_events and kind.sees_every_event
+)
+STALLABLE: Final = tuple(kind for kind in DELIVERING if not kind.callback_waits_for_loop)
 
 
 def find_contender(name: str, loop: str) -> type[Contender]:
-    """The contender of that name on that kind of loop."""
+    """Return the contender of that name on that kind of loop."""
     candidates: tuple[type[Contender], ...] = (*CONTENDERS, BareDeque)
-    (found,) = (c for c in candidates if c.name == name and loop in c.loops)
+    (found,) = (kind for kind in candidates if kind.name == name and loop in kind.loops)
     return found

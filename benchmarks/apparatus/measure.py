@@ -1,13 +1,7 @@
-"""What a measure is, and how all of them are run: interleaved and shuffled.
+"""The base class of the measures, and the function that runs one of them in rounds.
 
-A setup is one contender on one kind of loop in one case. Each round runs every setup once,
-in an order of its own and in a fresh event loop, so that a machine that drifts, or is
-busy for a while, hits all alike. What is compared later is compared round by round.
-
-Threads are kept apart: the loop on one processor, the notifying thread on another. Left
-alone, the scheduler decides anew in each round whether they share one, and that is worth
-more than all else: a factor of 3 where the loop is idle, of 2 in the recipe's bursts. Where
-other tasks keep the loop busy, or nothing runs there, they are left alone.
+Each round runs every setup once, in a random order and in a new event loop. A machine that
+drifts, or is busy for a while, then hits all contenders alike.
 """
 
 from __future__ import annotations
@@ -17,29 +11,37 @@ import gc
 import random
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from . import loops
 from .threads import pin_thread, unpin_thread
 
-HANGING: Final = 60.0  # s
+LONGEST_RUN: Final = 60.0  # seconds until a setup that hangs ends the process
+WARM_UP: Final = 3  # events at the start of a setup, which find the caches cold
 
-WARM_UP: Final = 3  # the first events of a slot, which find everything cold
-
-Samples = dict[str, Sequence[float]]  # by metric
+Samples = dict[str, Sequence[float]]  # by the name of the metric
 
 
 class Setup(NamedTuple):
+    """One contender on one kind of event loop in one case, such as a kind of source."""
+
     loop: str
     case: str
     contender: str
 
+    def verify(self, right: bool, problem: str) -> None:
+        """Refuse the samples of a contender that lost events or made them up.
 
-@dataclass(frozen=True)
-class Workload:
-    """How much is done: so many rounds, of so many events (or cycles, or seconds)."""
+        :raises RuntimeError: if it is not *right*
+        """
+        if not right:
+            raise RuntimeError(f"{', '.join(self)}: {problem}")
+
+
+class Workload(NamedTuple):
+    """The number of rounds, and of the events, cycles or seconds in each setup's run."""
 
     rounds: int
     size: int
@@ -47,42 +49,63 @@ class Workload:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is read off.
+    """A quantity that a measure takes.
 
-    :param distribution: its samples are kept as a histogram, since their tail matters
-    :param exact: a count that is the same in each run: any more of it is a regression
+    :param has_tail: the samples are saved as a histogram, and reported with high quantiles
+    :param is_count: every run gives the same number, so a greater one is a regression
     """
 
     unit: str
     higher_is_better: bool = False
-    distribution: bool = False
+    has_tail: bool = False
     is_count: bool = False
 
 
 class Measure(ABC):
-    """One measure: setups, and how to run one of them."""
+    """A measure: its setups, and how to run one of them."""
 
     name: ClassVar[str]
     title: ClassVar[str]
-    base: ClassVar[str]  # the contender that ratios are to
+    base: ClassVar[str]  # the contender to which the report gives ratios
     metrics: ClassVar[dict[str, Metric]]
     quick: ClassVar[Workload]
     full: ClassVar[Workload]
-    pinned: ClassVar[bool] = False  # the loop and the notifying thread
+
+    # Whether the loop and the notifying thread have a processor each. If the scheduler
+    # chose, it would put both on one processor in some rounds. That changes the figures
+    # more than any contender does.
+    pinned: ClassVar[bool] = False
 
     @abstractmethod
     def setups(self) -> list[Setup]: ...
 
     def fits(self, setup: Setup, size: int) -> bool:  # noqa: ARG002
-        """Whether *setup* is part of a workload of that size."""
+        """Return whether a workload of that size includes *setup*."""
         return True
 
     @abstractmethod
     def run(self, setup: Setup, size: int) -> Samples: ...
 
+    def setups_within(self, size: int) -> list[Setup]:
+        """Return the setups that a workload of that size includes."""
+        return [setup for setup in self.setups() if self.fits(setup, size)]
+
+    @staticmethod
+    def combine(
+        contenders: Iterable[tuple[str, Sequence[str]]], cases: Iterable[str]
+    ) -> list[Setup]:
+        """Return a setup for each contender, given with its loops, in each case."""
+        return [
+            Setup(loop, case, name)
+            for name, its_loops in contenders
+            for loop in its_loops
+            if loop in loops.AVAILABLE
+            for case in cases
+        ]
+
 
 class Row(NamedTuple):
-    """All that was measured of one metric of one setup; ``rounds[i]`` is round *i*'s."""
+    """The samples of one metric of one setup, round by round."""
 
     measure: str
     setup: Setup
@@ -91,36 +114,32 @@ class Row(NamedTuple):
     rounds: list[Sequence[float]]
 
 
-def setups_within(measure: Measure, workload: Workload) -> list[Setup]:
-    """The setups of *measure* that are part of *workload*."""
-    return [setup for setup in measure.setups() if measure.fits(setup, workload.size)]
-
-
 def run_rounds(
-    measure: Measure, workload: Workload, rng: random.Random, progress: Iterable[object]
+    measure: Measure, workload: Workload, rng: random.Random, advance: Callable[[], object]
 ) -> list[Row]:
     """Run all setups of *measure* in each round.
 
-    :param progress: is advanced once per setup
+    :param advance: called after each setup, to show the progress
     """
-    ticks = iter(progress)
-    setups = setups_within(measure, workload)
+    setups = measure.setups_within(workload.size)
     rounds: dict[tuple[Setup, str], list[Sequence[float]]] = defaultdict(list)
     try:
         if measure.pinned:
             pin_thread(0)
-        # What the libraries have made is no garbage: it need not be gone through before
-        # each setup (15 ms, half of a quick run) or within one.
+
+        # The modules and classes of the libraries are never garbage. Without freeze(), the
+        # collector would traverse them before each setup, and again while it runs.
         gc.collect()
         gc.freeze()
+
         for _ in range(workload.rounds):
             for setup in rng.sample(setups, len(setups)):
                 gc.collect()
-                faulthandler.dump_traceback_later(HANGING, exit=True, file=2)
+                faulthandler.dump_traceback_later(LONGEST_RUN, exit=True, file=2)
                 samples = measure.run(setup, workload.size)
                 for metric in measure.metrics:
                     rounds[setup, metric].append(samples[metric])
-                next(ticks, None)
+                advance()
     finally:
         gc.unfreeze()
         faulthandler.cancel_dump_traceback_later()
@@ -129,26 +148,4 @@ def run_rounds(
         Row(measure.name, setup, metric, workload.size, rounds[setup, metric])
         for setup in setups
         for metric in measure.metrics
-    ]
-
-
-def verify(right: bool, setup: Setup, what: str) -> None:
-    """Refuse figures of a contender that did something else than it was to do.
-
-    :raises RuntimeError: if it is not *right*
-    """
-    if not right:
-        raise RuntimeError(f"{', '.join(setup)}: {what}")
-
-
-def setups_for(
-    contenders: Iterable[tuple[str, Sequence[str]]], cases: Sequence[str]
-) -> list[Setup]:
-    """A setup for each contender in each case, on each of its loops that is here."""
-    return [
-        Setup(loop, case, name)
-        for name, its_loops in contenders
-        for loop in its_loops
-        if loop in loops.AVAILABLE
-        for case in cases
     ]

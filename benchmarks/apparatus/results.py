@@ -1,7 +1,7 @@
-"""A run's results as JSON: raw, so that whatever is asked later can still be answered.
+"""The results of a run, and their file, which keeps all samples for later questions.
 
-What has a tail is kept as one HdrHistogram a round, in its usual base64 form (three
-digits, ns); all else as the numbers themselves.
+The file is JSON. The samples of a metric that has a tail are one HdrHistogram for each
+round, in its usual base64 form. All others are plain numbers.
 """
 
 from __future__ import annotations
@@ -25,38 +25,26 @@ from hdrh.histogram import HdrHistogram
 from .measure import Measure, Metric, Row, Setup
 
 FORMAT: Final = 1
-PACKAGES: Final = (
-    "aioteredo",
-    "aiologic",
-    "anyio",
-    "culsans",
-    "janus",
-    "trio",
-    "uvloop",
-)
+PACKAGES: Final = ("aioteredo", "aiologic", "anyio", "culsans", "janus", "trio", "uvloop")
 ENVIRONMENT_KEYS: Final = (
-    "command",
-    "seed",
-    "revision",
-    "time",
-    "python",
-    "system",
-    "processor",
-    "switch interval",
-    *PACKAGES,
+    *("command", "seed", "revision", "time", "python", "system", "processor"),
+    *("switch interval", *PACKAGES),
 )
-_LOWEST, _HIGHEST, _DIGITS = 1, 3_600_000_000_000, 3
+
+_SHORTEST: Final = 1  # ns
+_LONGEST: Final = 3_600_000_000_000
+_DIGITS: Final = 3
 
 
 @dataclass
 class Results:
-    """One run: where and how it was made, and what was measured."""
+    """One run: the samples, the machine and the versions."""
 
     environment: dict[str, str]
     rows: list[Row]
 
     def find(self, measure: str, metric: str, *setup: str) -> Row | None:
-        """The row of that setup, given as loop, case and contender, if it was measured."""
+        """Return the row of a setup, given as loop, case and contender, or None."""
         for row in self.rows:
             if (row.measure, row.metric, *row.setup) == (measure, metric, *setup):
                 return row
@@ -64,7 +52,7 @@ class Results:
 
 
 def describe_environment(command: str, seed: int) -> dict[str, str]:
-    """The machine and the versions, and what the order of the setups was drawn from."""
+    """Return the machine, the versions, and the seed of the order of the setups."""
     return {
         "command": command,
         "seed": str(seed),
@@ -82,14 +70,14 @@ def _revision() -> str:
     git = shutil.which("git")
     if git is None:
         return "unknown"
-    found = subprocess.run(  # noqa: S603 - nothing of it is anybody's input
+    described = subprocess.run(  # noqa: S603 - no part is a user's input
         [git, "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    return found.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"
 
 
 def _processor() -> str:
@@ -109,11 +97,11 @@ def _version(name: str) -> str:
 
 
 def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
-    """Write *results* to *path*, or leave what is there.
+    """Write *results* to *path*. If that fails, the file that was there stays.
 
     :raises OSError: if it cannot be written
     """
-    metrics = {m.name: m.metrics for m in measures}
+    metrics = {measure.name: measure.metrics for measure in measures}
     rows = [
         {
             "measure": row.measure,
@@ -123,33 +111,35 @@ def save(results: Results, path: Path, measures: Sequence[Measure]) -> None:
             **_encode(row.rounds, metrics[row.measure][row.metric]),
         }
         for row in results.rows
-        if row.measure in metrics  # an older run may have measures that are gone
+        if row.measure in metrics  # A loaded run may have measures that no longer exist.
     ]
     document = {"format": FORMAT, "about": results.environment, "rows": rows}
-    whole = path.with_name(f"{path.name}.{os.getpid()}")
+
+    new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        whole.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        whole.replace(path)
+        new.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        new.replace(path)
     finally:
-        whole.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Results:
-    """Read what :func:`save` wrote.
+    """Read the results that :func:`save` wrote.
 
-    :raises OSError: if it cannot be read
-    :raises ValueError: if it is something else
+    :raises OSError: if the file cannot be read
+    :raises ValueError: if the file is damaged, or has another format
     """
     try:
         document = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise ValueError(f"{path} is no result of these benchmarks in format {FORMAT}")
+        raise ValueError(f"{path} is not a run of these benchmarks in format {FORMAT}")
     try:
-        said = {key: str(document["about"].get(key, "unknown")) for key in ENVIRONMENT_KEYS}
-        return Results(said, [_row(item) for item in document["rows"]])
-    except Exception as error:  # whatever a decoder makes of damage
+        saved = document["about"]
+        environment = {key: str(saved.get(key, "unknown")) for key in ENVIRONMENT_KEYS}
+        return Results(environment, [_row(item) for item in document["rows"]])
+    except Exception as error:  # A damaged histogram can raise any exception.
         raise ValueError(f"{path} is damaged: {error!r}") from error
 
 
@@ -165,26 +155,23 @@ def _row(item: dict[str, Any]) -> Row:
 
 
 def _encode(rounds: list[Sequence[float]], metric: Metric) -> dict[str, Any]:
-    if not metric.distribution:
+    if not metric.has_tail:
         return {"unit": metric.unit, "rounds": rounds}
     texts = []
     for samples in rounds:
-        histogram = HdrHistogram(_LOWEST, _HIGHEST, _DIGITS)
+        histogram = HdrHistogram(_SHORTEST, _LONGEST, _DIGITS)
         for sample in samples:
-            histogram.record_value(max(_LOWEST, int(sample)))
+            histogram.record_value(max(_SHORTEST, int(sample)))
         texts.append(histogram.encode().decode())
     return {"unit": metric.unit, "histograms": texts}
 
 
 def _decode(text: str) -> list[float]:
     histogram = HdrHistogram.decode(text)
-    counts = np.asarray(histogram.counts)  # its own iterators take 40 ms, this 0.3
-    return [
-        float(
-            histogram.get_highest_equivalent_value(
-                histogram.get_value_from_index(int(index))
-            )
-        )
-        for index in np.flatnonzero(counts)
-        for _ in range(counts[index])
-    ]
+    counts = np.asarray(histogram.counts)  # The histogram's own iterators are far slower.
+    samples: list[float] = []
+    for index in np.flatnonzero(counts):
+        value = histogram.get_value_from_index(int(index))
+        highest = float(histogram.get_highest_equivalent_value(value))
+        samples += [highest] * int(counts[index])
+    return samples

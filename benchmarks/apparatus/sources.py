@@ -1,12 +1,8 @@
-"""Where the callbacks come from: a Python thread, or a thread that Python never saw.
+"""The sources of callbacks: a Python thread, and a thread that a C library starts.
 
-Both call one callback at a time, ``callback(port, notification_type)``, and take the
-time on the same clock as the consumers do, that of :func:`time.perf_counter_ns`.
-aioteredo gets at a source as its users do, by a backend; the others register a callback,
-with one Python call between it and ctypes where the thread is native.
-
-The ports are 1, 2, 3 and so on, and the last one is always :data:`LAST_PORT`: where
-events are dropped, the newest comes through.
+Both call one callback at a time, ``callback(port, notification_type)``, and read the clock
+of the consumers, :func:`time.perf_counter_ns`. aioteredo uses a source as a backend; the
+other contenders register a callback with attach().
 """
 
 from __future__ import annotations
@@ -22,15 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from time import perf_counter_ns, sleep
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aioteredo import IphlpapiBackend, NotificationType
 
 if TYPE_CHECKING:
     from aioteredo import Backend, Sink
 
-LAST_PORT: Final = 65_535
-IDLE_GAP: Final = 300_000  # ns: time enough for a loop to go to sleep again
+LAST_PORT: Final = 65_535  # of every series, so that a consumer knows its last event
+IDLE_GAP: Final = 300_000  # ns, in which a loop goes to sleep
 PARAMETER: Final = int(NotificationType.PARAMETER)
 
 _LIBRARY_SOURCE: Final = Path(__file__).parents[2] / "native" / "teredo_stand_in.c"
@@ -42,40 +38,22 @@ Callback = Callable[[int, int], object]
 
 
 class TimeStamps(NamedTuple):
-    """When each callback was entered and left, in ns; of a burst, the whole of it."""
+    """The times in ns at which callbacks began and ended.
+
+    Each callback has its own pair, except in a burst from a Python thread. Reading the
+    clock would slow that burst, so it has one pair for all.
+    """
 
     entered: array[int]
     left: array[int]
 
 
-class Source(Protocol):
-    """A stream of callbacks."""
-
-    @property
-    def backend(self) -> Backend:
-        """The same source for aioteredo."""
-
-    def attach(self, callback: Callback) -> Callable[[], object]:
-        """Register *callback*.
-
-        :return: what takes that back
-        """
-
-    def get_port(self) -> int:
-        """The port of the latest callback."""
-
-    def pace(self, count: int) -> TimeStamps:
-        """Call back *count* times, each a while after :meth:`resume`. Blocks."""
-
-    def resume(self) -> None:
-        """Say that the consumer waits, or will soon: the next callback may come."""
-
-    def burst(self, count: int) -> TimeStamps:
-        """Call back *count* times, as fast as can be. Blocks."""
+class _Subscription(NamedTuple):
+    cancel: Callable[[], None]
 
 
 class PythonThread:
-    """Whatever Python thread calls :meth:`pace` or :meth:`burst`."""
+    """The Python thread that calls :meth:`pace` or :meth:`burst`."""
 
     def __init__(self) -> None:
         self._callbacks: dict[object, Callback] = {}
@@ -90,57 +68,54 @@ class PythonThread:
     def subscribe(self, sink: Sink, *, initial: bool) -> _Subscription:  # noqa: ARG002
         return _Subscription(self.attach(sink.push))
 
-    def attach(self, callback: Callback) -> Callable[[], object]:
+    def attach(self, callback: Callback) -> Callable[[], None]:
+        """Register *callback*, and return a function that cancels the registration."""
         key = object()
         self._callbacks[key] = callback
-        return lambda: self._callbacks.pop(key)
+        return functools.partial(self._callbacks.__delitem__, key)
 
     def get_port(self) -> int:
         return self._port
 
     def pace(self, count: int) -> TimeStamps:
+        """Call back *count* times, each time a gap after :meth:`resume`. Blocks."""
         stamps = TimeStamps(array("q"), array("q"))
         for port in port_sequence(count):
             self._resumed.acquire()
             sleep(IDLE_GAP / 1e9)
+
             stamps.entered.append(perf_counter_ns())
-            self.notify(port)
+            self._notify(port)
             stamps.left.append(perf_counter_ns())
         return stamps
 
-    def resume(self) -> None:
-        self._resumed.release()
-
-    def burst(self, count: int) -> TimeStamps:
-        (callback,) = self._callbacks.values()
-        sequence = port_sequence(count)
-        entered = perf_counter_ns()
-        for port in sequence:
-            callback(port, PARAMETER)
-        left = perf_counter_ns()
-        self._port = LAST_PORT
-        return TimeStamps(array("q", [entered]), array("q", [left]))
-
-    def notify(self, port: int) -> None:
-        """Tell all that are registered."""
+    def _notify(self, port: int) -> None:
         self._port = port
         for callback in list(self._callbacks.values()):
             callback(port, PARAMETER)
 
+    def resume(self) -> None:
+        """Allow the next callback, because the consumer waits or soon will."""
+        self._resumed.release()
 
-class _Subscription:
-    def __init__(self, detach: Callable[[], object]) -> None:
-        self._detach = detach
+    def burst(self, count: int) -> TimeStamps:
+        """Call back *count* times without a pause. Blocks."""
+        (callback,) = self._callbacks.values()
+        ports = port_sequence(count)
 
-    def cancel(self) -> None:
-        self._detach()
+        entered = perf_counter_ns()
+        for port in ports:
+            callback(port, PARAMETER)
+        left = perf_counter_ns()
+
+        self._port = LAST_PORT
+        return TimeStamps(array("q", [entered]), array("q", [left]))
 
 
 class NativeThread:
-    """A thread made in C, by the library that stands in for iphlpapi.dll.
+    """A thread that the stand-in for iphlpapi.dll starts.
 
-    Each of its callbacks begins with a Python state for the thread, and everybody pays
-    for that.
+    Python makes a new thread state for each callback, and every contender pays for it.
     """
 
     def __init__(self) -> None:
@@ -149,20 +124,23 @@ class NativeThread:
         self._library.stand_in_reset()
         self.backend = IphlpapiBackend(path)
 
-    def attach(self, callback: Callback) -> Callable[[], object]:
+    def attach(self, callback: Callback) -> Callable[[], None]:
         def on_port_change(context: int, port: int, kind: int) -> None:  # noqa: ARG001
             callback(port, kind)
 
         return self.register(on_port_change)
 
-    def register(self, callback: Callable[[Any, int, int], None]) -> Callable[[], object]:
-        """Have ctypes call *callback*, with nothing of ours between."""
-        thunk, handle = _NATIVE_CALLBACK(callback), ctypes.c_void_p()
+    def register(self, callback: Callable[[Any, int, int], None]) -> Callable[[], None]:
+        """Let ctypes call *callback* itself, with no Python call in between."""
+        thunk = _NATIVE_CALLBACK(callback)
+        handle = ctypes.c_void_p()
         notify = self._library.NotifyTeredoPortChange
         if notify(thunk, None, False, ctypes.byref(handle)):
             raise RuntimeError("NotifyTeredoPortChange failed")
-        self._thunk = thunk  # to be kept while it is registered
-        return lambda: self._library.CancelMibChangeNotify2(handle)
+
+        # The library has only the address. It would call freed memory.
+        self._thunk = thunk
+        return functools.partial(self._library.CancelMibChangeNotify2, handle)
 
     def get_port(self) -> int:
         return self.backend.get_port() or 0
@@ -171,7 +149,7 @@ class NativeThread:
         return self._run(count, IDLE_GAP)
 
     def pace_without_consumer(self, count: int) -> TimeStamps:
-        """The same for a callback that has no consumer."""
+        """Do the same for a callback that has no consumer, so nobody calls resume()."""
         return self._run(count, -IDLE_GAP)
 
     def resume(self) -> None:
@@ -182,7 +160,8 @@ class NativeThread:
 
     def _run(self, count: int, gap: int) -> TimeStamps:
         stamps = TimeStamps(array("q", bytes(8 * count)), array("q", bytes(8 * count)))
-        entered, left = (ctypes.c_void_p(a.buffer_info()[0]) for a in stamps)
+        entered, left = (ctypes.c_void_p(times.buffer_info()[0]) for times in stamps)
+
         begin = perf_counter_ns()
         self._library.stand_in_pace(
             ctypes.c_long(count), ctypes.c_int64(gap), entered, left
@@ -192,20 +171,18 @@ class NativeThread:
         return stamps
 
 
-SOURCES: Final[dict[str, Callable[[], Source]]] = {
-    "python": PythonThread,
-    "native": NativeThread,
-}
+Source = PythonThread | NativeThread
+SOURCES: Final[dict[str, type[Source]]] = {"python": PythonThread, "native": NativeThread}
 
 
 def port_sequence(count: int) -> list[int]:
-    """The ports of *count* callbacks."""
+    """Return the ports of *count* callbacks. A repeated port is far from its first use."""
     return [*(1 + i % 65_000 for i in range(count - 1)), LAST_PORT]
 
 
 @functools.cache
 def build_library() -> str:
-    """The path of the library, which is built once.
+    """Compile the stand-in for iphlpapi.dll, once in each process, and return its path.
 
     :raises FileNotFoundError: if there is no C compiler
     """

@@ -1,4 +1,4 @@
-"""The threads of a measure: which processor each runs on, and how one is started."""
+"""The processors on which the threads of a measure run."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import Final
 
 from .sources import TimeStamps
 
-# macOS and Windows let nobody choose, or not like this
+# macOS and Windows have no such function. There the threads are never pinned.
 _PROCESSORS: Final = (
     sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 )
 
 
 def pin_thread(index: int) -> None:
-    """Keep the calling thread, and those it starts, on one processor of its own."""
-    if sys.platform == "linux" and _PROCESSORS:
+    """Keep the calling thread, and those that it starts, on one processor."""
+    if sys.platform == "linux":
         os.sched_setaffinity(0, {_PROCESSORS[index % len(_PROCESSORS)]})
 
 
 def unpin_thread() -> None:
-    """Let the calling thread, and those it starts, run anywhere again."""
-    if sys.platform == "linux" and _PROCESSORS:
+    """Let the calling thread, and those that it starts, run on every processor again."""
+    if sys.platform == "linux":
         os.sched_setaffinity(0, _PROCESSORS)
 
 
 def start_thread(
     function: Callable[[], TimeStamps], *, pinned: bool = False
 ) -> Callable[[], TimeStamps]:
-    """Start *function* on a thread of its own.
+    """Start *function* on a notifying thread.
 
-    :param pinned: on another processor than the loop
-    :return: what waits for its result; it blocks
+    :param pinned: whether the thread runs on another processor than the loop
+    :return: a function that blocks until the thread has ended, and returns its result
     """
     results = list[TimeStamps]()
 
@@ -43,12 +43,13 @@ def start_thread(
             pin_thread(1)
         results.append(function())
 
-    # a daemon: who is interrupted does not resume it any more, and is not to wait for it
+    # After Ctrl-C no consumer resumes the source any more. Only a daemon thread lets the
+    # interpreter exit then.
     thread = Thread(target=run, daemon=True)
     thread.start()
 
-    def result() -> TimeStamps:
+    def join() -> TimeStamps:
         thread.join()
         return results[0]
 
-    return result
+    return join

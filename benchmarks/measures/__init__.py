@@ -1,1 +1,1 @@
-"""The measures, one in each module."""
+"""The measures. Each module names the setups that it compares, and runs one of them."""

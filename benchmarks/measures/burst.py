@@ -1,4 +1,4 @@
-"""Many callbacks at once: how fast they get through."""
+"""Throughput: callbacks without a pause, into a buffer that holds all of their events."""
 
 from __future__ import annotations
 
@@ -8,94 +8,70 @@ from typing import ClassVar, Final
 from aioteredo import PortEvent
 
 from ..apparatus import loops
-from ..apparatus.contender import Consumer, Contender
-from ..apparatus.contenders import CONTENDERS, Recipe, find_contender
+from ..apparatus.contender import Contender
+from ..apparatus.contenders import DELIVERING, Recipe, find_contender
 from ..apparatus.floors import BareDeque
-from ..apparatus.measure import (
-    Measure,
-    Metric,
-    Samples,
-    Setup,
-    Workload,
-    setups_for,
-    verify,
-)
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload
 from ..apparatus.sources import LAST_PORT, SOURCES, TimeStamps
 from ..apparatus.threads import start_thread
 
-# Of a greater number, what the consumer finds waiting is more: what is compared is what
-# was given the same. A callback from a native thread takes 6 µs by itself.
-NUMBERS: Final = {
+# The longer a burst, the more events the consumer finds waiting, and the faster it takes
+# each. So only bursts of the same length are compared. A native thread is slow by itself:
+# a million callbacks would take most of the run.
+LENGTHS: Final = {
     "python": (1_000, 10_000, 100_000, 1_000_000),
     "native": (1_000, 10_000, 100_000),
 }
 CASES: Final = {
-    f"{source}, {number:,} callbacks": (source, number)
-    for source, numbers in NUMBERS.items()
-    for number in numbers
+    f"{source}, {length:,} callbacks": (source, length)
+    for source, lengths in LENGTHS.items()
+    for length in lengths
 }
 
 
 class Burst(Measure):
-    """Callbacks as fast as they come, into a buffer that holds them all."""
-
     name = "burst"
     title = "Burst"
     base = Recipe.name
     metrics: ClassVar = {"events": Metric("1/s", higher_is_better=True)}
     quick, full = Workload(2, 10_000), Workload(5, 1_000_000)
-    pinned = True  # as a machine with nothing else to do has them
+    pinned = True
 
     def setups(self) -> list[Setup]:
-        contenders = [c for c in CONTENDERS if c.keeps_events and c.sees_every_event]
-        named = [
-            *((c.name, c.loops) for c in contenders),
-            (BareDeque.name, BareDeque.loops),
-        ]
-        return setups_for(named, tuple(CASES))
+        kinds: list[type[Contender]] = [*DELIVERING, BareDeque]
+        return self.combine(((kind.name, kind.loops) for kind in kinds), CASES)
 
     def fits(self, setup: Setup, size: int) -> bool:
-        _, number = CASES[setup.case]
-        return number <= min(
-            size, find_contender(setup.contender, setup.loop).longest_burst
-        )
+        _, length = CASES[setup.case]
+        contender = find_contender(setup.contender, setup.loop)
+        return length <= min(size, contender.longest_burst)
 
     def run(self, setup: Setup, size: int) -> Samples:
-        source, number = CASES[setup.case]
-        number = min(number, size)
+        kind, length = CASES[setup.case]
+        length = min(length, size)
         contender = find_contender(setup.contender, setup.loop)
-        time, delivered = burst(contender, setup.loop, source, number)
-        verify(delivered == number, setup, "lost events")
-        return {"events": [number / time * 1e9]}
+        source = SOURCES[kind]()
+        delivered = 0
+        end = 0
 
+        def count_event(event: PortEvent) -> bool:
+            nonlocal delivered
+            delivered += 1
+            return event.port == LAST_PORT
 
-def burst(contender: type[Contender], loop: str, case: str, number: int) -> tuple[int, int]:
-    """*number* callbacks, as fast as they come.
+        def count_port(port: int) -> bool:
+            nonlocal delivered
+            delivered += 1
+            return port == LAST_PORT
 
-    :return: the ns from the first callback to the last event, and the number of events
-    """
-    delivered = end = 0
-    source = SOURCES[case]()
+        async def main() -> TimeStamps:
+            nonlocal end
+            async with contender(source, setup.loop, length) as opened:
+                join = start_thread(lambda: source.burst(length), pinned=True)
+                await opened.consume(count_port if contender is BareDeque else count_event)
+                end = perf_counter_ns()
+                return join()
 
-    def count(event: PortEvent) -> bool:
-        nonlocal delivered
-        delivered += 1
-        return event.port == LAST_PORT
-
-    def count_ints(port: int) -> bool:
-        nonlocal delivered
-        delivered += 1
-        return port == LAST_PORT
-
-    consumer: Consumer = count_ints if contender is BareDeque else count
-
-    async def main() -> TimeStamps:
-        nonlocal end
-        async with contender(source, loop, number) as opened:
-            stamps = start_thread(lambda: source.burst(number), pinned=True)
-            await opened.consume(consumer)
-            end = perf_counter_ns()
-            return stamps()
-
-    stamps = loops.run(loop, main)
-    return end - stamps.entered[0], delivered
+        stamps = loops.run(setup.loop, main)
+        setup.verify(delivered == length, "lost events")
+        return {"events": [length / (end - stamps.entered[0]) * 1e9]}

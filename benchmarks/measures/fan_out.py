@@ -1,9 +1,8 @@
-"""One notification and many watches, all in one loop.
+"""Fan-out: from the entry of a notification until the last of many consumers has its event.
 
-From the entry of the notification until the last consumer has its event, against waking
-as many bare Futures: with a post for each of them, which is what separate watches need,
-and with one post for all, which is what somebody could do who knows that they belong
-together. What lies between the two is the price of the posts.
+Watches are compared with as many bare Futures. Separate watches need a post for each; a
+user who knows that the Futures belong together needs only one post for all. The difference
+between these two is the price of the posts.
 """
 
 from __future__ import annotations
@@ -21,35 +20,31 @@ import trio
 from aioteredo import PortEventStream, watch_teredo_port
 
 from ..apparatus import loops
-from ..apparatus.measure import (
-    WARM_UP,
-    Measure,
-    Metric,
-    Samples,
-    Setup,
-    Workload,
-    setups_for,
-)
+from ..apparatus.floors import abort
+from ..apparatus.measure import WARM_UP, Measure, Metric, Samples, Setup, Workload
 from ..apparatus.sources import PythonThread, TimeStamps
 from ..apparatus.threads import start_thread
 
-WATCHES: Final = (1, 10, 100, 1_000, 10_000)
+SIZES: Final = (1, 10, 100, 1_000, 10_000)
 NOTIFICATIONS: Final = 10
 
 
 class ConsumerGroup(ABC):
-    """So many consumers; each calls *consumer* with each event."""
+    """Consumers that a source notifies together."""
 
     name: ClassVar[str]
 
-    def __init__(self, source: PythonThread, loop: str, number: int) -> None:
-        self.source, self.loop, self.number = source, loop, number
+    def __init__(self, source: PythonThread, loop: str, size: int) -> None:
+        self.source = source
+        self.loop = loop
+        self.size = size
 
     @abstractmethod
     async def open(self, resources: AsyncExitStack) -> None: ...
 
     @abstractmethod
-    async def consume(self, index: int, consumer: Callable[[], object]) -> None: ...
+    async def consume(self, index: int, consumer: Callable[[], object]) -> None:
+        """Call *consumer* for each event of this member of the group, until cancelled."""
 
 
 class Watches(ConsumerGroup):
@@ -58,7 +53,7 @@ class Watches(ConsumerGroup):
     async def open(self, resources: AsyncExitStack) -> None:
         self.streams: list[PortEventStream] = [
             await resources.enter_async_context(watch_teredo_port(backend=self.source))
-            for _ in range(self.number)
+            for _ in range(self.size)
         ]
 
     async def consume(self, index: int, consumer: Callable[[], object]) -> None:
@@ -67,20 +62,19 @@ class Watches(ConsumerGroup):
 
 
 class Futures(ConsumerGroup):
+    """Bare Futures. On trio, tasks that wait to be rescheduled."""
+
     name = "Futures, a post each"
 
     async def open(self, resources: AsyncExitStack) -> None:
-        self.waiting: list[Any] = [None] * self.number
-        if self.loop == "trio":
-            self.post: Callable[..., object] = (
-                trio.lowlevel.current_trio_token().run_sync_soon
-            )
-            self.wake: Callable[[Any], object] = trio.lowlevel.reschedule
-        else:
-            self.post = asyncio.get_running_loop().call_soon_threadsafe
-            self.wake = _set_result
+        self.waiting: list[Any] = [None] * self.size
+        self.post = loops.post(self.loop)
+        self.wake: Callable[[Any], object] = (
+            trio.lowlevel.reschedule if self.loop == "trio" else _set_result
+        )
         resources.callback(self.source.attach(self.callback))
-        resources.callback(self.waiting.clear)  # for a callback that is running
+        # After Ctrl-C a callback may still run. It must not wake tasks that are cancelled.
+        resources.callback(self.waiting.clear)
 
     def callback(self, port: int, notification_type: int) -> None:  # noqa: ARG002
         post, wake = self.post, self.wake
@@ -91,13 +85,15 @@ class Futures(ConsumerGroup):
         if self.loop == "trio":
             self.waiting[index] = trio.lowlevel.current_task()
             while True:
-                await trio.lowlevel.wait_task_rescheduled(_abort)
+                await trio.lowlevel.wait_task_rescheduled(abort)
                 consumer()
+
         new_future = asyncio.get_running_loop().create_future
-        self.waiting[index] = future = new_future()
+        future = self.waiting[index] = new_future()
         while True:
             await future
-            self.waiting[index] = future = new_future()  # before the next may come
+            # The consumer may allow the next callback, which must find the next Future.
+            future = self.waiting[index] = new_future()
             consumer()
 
 
@@ -117,37 +113,32 @@ def _set_result(future: asyncio.Future[None]) -> None:
     future.set_result(None)
 
 
-def _abort(_: object) -> trio.lowlevel.Abort:
-    return trio.lowlevel.Abort.SUCCEEDED
-
-
 GROUPS: Final[dict[str, type[ConsumerGroup]]] = {
     group.name: group for group in (Watches, Futures, FuturesWithOnePost)
 }
 
 
 class FanOut(Measure):
-    """One notification, many watches."""
-
     name = "fan-out"
-    title = "Fan-out: until the last of so many consumers has it"
+    title = "Fan-out: until the last of the consumers has the event"
     base = Futures.name
     metrics: ClassVar = {"time": Metric("ns"), "time per watch": Metric("ns")}
-    quick, full = Workload(1, 1_000), Workload(5, WATCHES[-1])
+    quick, full = Workload(1, 1_000), Workload(5, SIZES[-1])
     pinned = True
 
     def setups(self) -> list[Setup]:
-        return setups_for(
-            ((name, loops.NAMES) for name in GROUPS), [str(number) for number in WATCHES]
-        )
+        return self.combine(((name, loops.NAMES) for name in GROUPS), [*map(str, SIZES)])
 
     def fits(self, setup: Setup, size: int) -> bool:
         return int(setup.case) <= size
 
     def run(self, setup: Setup, size: int) -> Samples:  # noqa: ARG002
-        number, source, received, ends = int(setup.case), PythonThread(), 0, list[int]()
-        done = anyio.Event()
+        number = int(setup.case)
+        source = PythonThread()
         group = GROUPS[setup.contender](source, setup.loop, number)
+        received = 0
+        ends = list[int]()
+        done = anyio.Event()
 
         def consumer() -> None:
             nonlocal received
@@ -166,13 +157,13 @@ class FanOut(Measure):
                     for index in range(number):
                         tasks.start_soon(group.consume, index, consumer)
                     await anyio.wait_all_tasks_blocked()
-                    result = start_thread(lambda: source.pace(NOTIFICATIONS), pinned=True)
+                    join = start_thread(lambda: source.pace(NOTIFICATIONS), pinned=True)
                     source.resume()
                     await done.wait()
                     tasks.cancel_scope.cancel()
-                return result()
+                return join()
 
         stamps = loops.run(setup.loop, main)
-        times = [end - entered for end, entered in zip(ends, stamps.entered, strict=True)]
+        times = [end - begin for end, begin in zip(ends, stamps.entered, strict=True)]
         times = times[WARM_UP:]
         return {"time": times, "time per watch": [time / number for time in times]}

@@ -1,4 +1,8 @@
-"""What a watch costs while nothing happens."""
+"""The wake-ups and the processor time of a watch to which nothing happens.
+
+The system counts both for a whole process, so each setup runs in a process of its own:
+``python -m benchmarks.measures.idle LOOP CASE CONTENDER SECONDS``.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,15 @@ import anyio
 
 from ..apparatus import loops
 from ..apparatus.contenders import Aioteredo, Polling
-from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload, setups_for
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload
 from ..apparatus.sources import PythonThread
 
 NO_WATCH: Final = "no watch"
 
 
 class Idle(Measure):
-    """In a process of its own, for the system counts by process."""
-
     name = "idle"
-    title = "A watch that nothing happens to, for a second"
+    title = "One second of a watch to which nothing happens"
     base = Polling.name
     metrics: ClassVar = {
         "wake-ups": Metric("1/s", is_count=True),
@@ -31,19 +33,19 @@ class Idle(Measure):
 
     def setups(self) -> list[Setup]:
         names = (NO_WATCH, Aioteredo.name, Polling.name)
-        return setups_for(((name, loops.NAMES) for name in names), ["python"])
+        return self.combine(((name, loops.NAMES) for name in names), ["python"])
 
     def run(self, setup: Setup, size: int) -> Samples:
         command = [sys.executable, "-m", "benchmarks.measures.idle", *setup, str(size)]
-        output = subprocess.check_output(command)  # noqa: S603 - ours
+        output = subprocess.check_output(command)  # noqa: S603 - no part is a user's input
         wakeups, processor = map(float, output.split())
         return {"wake-ups": [wakeups / size], "processor": [processor / size]}
 
 
 def count_wakeups(setup: Setup, seconds: float) -> tuple[int, int]:
-    """What one such process sees in *seconds*.
+    """Wait in this process for *seconds*.
 
-    :return: how often it was woken up, and its processor time in ns
+    :return: how often the process was woken, and its processor time in ns
     """
     if sys.platform == "win32":
         raise NotImplementedError
@@ -52,25 +54,28 @@ def count_wakeups(setup: Setup, seconds: float) -> tuple[int, int]:
     async def main() -> tuple[int, int]:
         async with anyio.create_task_group() as tasks:
             if setup.contender != NO_WATCH:
-                contender = {c.name: c for c in (Aioteredo, Polling)}[setup.contender]
-                opened = contender(PythonThread(), setup.loop, 1)
-                tasks.start_soon(_consume, opened)
+                kind = Polling if setup.contender == Polling.name else Aioteredo
+                tasks.start_soon(_consume, kind(PythonThread(), setup.loop, 1))
             await anyio.sleep(0.2)
-            usage, time = resource.getrusage(resource.RUSAGE_SELF), process_time_ns()
+
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            begin = process_time_ns()
             await anyio.sleep(seconds)
             now = resource.getrusage(resource.RUSAGE_SELF)
-            # each wait gives the processor away; the one that ends this is not theirs
+
+            # A process that waits gives the processor away, which the system counts as a
+            # voluntary context switch. One of them belongs to the sleep above.
             wakeups = now.ru_nvcsw - usage.ru_nvcsw - 1
-            time = process_time_ns() - time
+            time = process_time_ns() - begin
             tasks.cancel_scope.cancel()
         return wakeups, time
 
     return loops.run(setup.loop, main)
 
 
-async def _consume(opened: Aioteredo | Polling) -> None:
-    async with opened:
-        await opened.consume(lambda _: False)
+async def _consume(contender: Aioteredo | Polling) -> None:
+    async with contender:
+        await contender.consume(lambda _: False)
 
 
 if __name__ == "__main__":

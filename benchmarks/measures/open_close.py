@@ -1,4 +1,8 @@
-"""What it costs to open and close a watch."""
+"""The time to open and close a watch.
+
+The base is two calls of ``anyio.to_thread.run_sync`` that do nothing, because that is how
+many calls in threads a watch needs.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +15,27 @@ from aioteredo import watch_teredo_port
 
 from ..apparatus import loops
 from ..apparatus.contenders import Aioteredo
-from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload, setups_for
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload
 from ..apparatus.sources import SOURCES
 
 
 class OpenClose(Measure):
-    """Cycles of opening and closing."""
-
     name = "open/close"
-    title = "A watch opened and closed"
+    title = "Opening and closing a watch"
     base = "two empty to_thread.run_sync"
     metrics: ClassVar = {"cycle": Metric("ns")}
     quick, full = Workload(2, 20), Workload(20, 200)
 
     def setups(self) -> list[Setup]:
-        both = ((Aioteredo.name, loops.NAMES), (self.base, loops.NAMES))
-        return setups_for(both, tuple(SOURCES))
+        names = (Aioteredo.name, self.base)
+        return self.combine(((name, loops.NAMES) for name in names), SOURCES)
 
     def run(self, setup: Setup, size: int) -> Samples:
         source = SOURCES[setup.case]()
 
         async def watches() -> int:
             async with watch_teredo_port(backend=source.backend):
-                pass  # what is imported late is imported now
+                pass  # The first watch imports modules.
             begin = perf_counter_ns()
             for _ in range(size):
                 async with watch_teredo_port(backend=source.backend):
@@ -41,7 +43,7 @@ class OpenClose(Measure):
             return perf_counter_ns() - begin
 
         async def threads() -> int:
-            await anyio.to_thread.run_sync(int)
+            await anyio.to_thread.run_sync(int)  # The first call starts the thread.
             begin = perf_counter_ns()
             for _ in range(2 * size):
                 await anyio.to_thread.run_sync(int)

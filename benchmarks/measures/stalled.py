@@ -1,4 +1,4 @@
-"""What a stalled loop holds."""
+"""The handles, events and memory that a loop holds while its thread is blocked."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import trio
 from aioteredo import PortEvent
 
 from ..apparatus import loops
-from ..apparatus.contender import BUFFER
-from ..apparatus.contenders import CONTENDERS, Recipe, find_contender
-from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload, setups_for
+from ..apparatus.contender import DEFAULT_BUFFER
+from ..apparatus.contenders import STALLABLE, Recipe, find_contender
+from ..apparatus.measure import Measure, Metric, Samples, Setup, Workload
 from ..apparatus.sources import LAST_PORT, SOURCES
 from ..apparatus.threads import start_thread
 
 
 class Stalled(Measure):
-    """Callbacks while the loop's thread is blocked."""
-
     name = "stalled"
-    title = "What a stalled loop holds"
+    title = "Held by a stalled loop"
     base = Recipe.name
     metrics: ClassVar = {
         "handles": Metric("", is_count=True),
@@ -33,12 +31,7 @@ class Stalled(Measure):
     quick, full = Workload(1, 5_000), Workload(1, 100_000)
 
     def setups(self) -> list[Setup]:
-        holding = [
-            c
-            for c in CONTENDERS
-            if c.keeps_events and c.sees_every_event and not c.callback_waits_for_loop
-        ]
-        return setups_for(((c.name, c.loops) for c in holding), ["python"])
+        return self.combine(((kind.name, kind.loops) for kind in STALLABLE), ["python"])
 
     def run(self, setup: Setup, size: int) -> Samples:
         contender = find_contender(setup.contender, setup.loop)
@@ -52,22 +45,24 @@ class Stalled(Measure):
 
         async def main() -> tuple[int, int]:
             async with (
-                contender(source, setup.loop, BUFFER) as opened,
+                contender(source, setup.loop, DEFAULT_BUFFER) as opened,
                 anyio.create_task_group() as tasks,
             ):
                 tasks.start_soon(opened.consume, consumer)
                 await anyio.wait_all_tasks_blocked()
                 gc.collect()
-                before = _posted_handles(
-                    setup.loop
-                )  # kept, so that none has the place of one
+
+                # The list keeps these handles alive, so that no new one gets their id().
+                before = _posted_handles(setup.loop)
                 tracemalloc.start()
-                start_thread(lambda: source.burst(size))()  # the loop's thread waits here
+                start_thread(lambda: source.burst(size))()  # This stalls the loop.
                 gc.collect()
                 memory, _ = tracemalloc.get_traced_memory()
                 tracemalloc.stop()
-                known = set(map(id, before))
-                handles = sum(id(call) not in known for call in _posted_handles(setup.loop))
+
+                known = {id(handle) for handle in before}
+                after = _posted_handles(setup.loop)
+                handles = sum(id(handle) not in known for handle in after)
             return handles, memory
 
         handles, memory = loops.run(setup.loop, main)
@@ -75,8 +70,8 @@ class Stalled(Measure):
 
 
 def _posted_handles(loop: str) -> list[object]:
-    """What is posted to the running loop and not run yet, or held still by who posted."""
+    """Return the callbacks that the running loop, or a contender, still holds."""
     if loop == "trio":
         return list(trio.lowlevel.current_trio_token()._reentry_queue.queue)
-    # a loop has no public list; its handles are objects like any other
-    return [o for o in gc.get_objects() if type(o).__name__ == "Handle"]
+    # asyncio and uvloop have no list of them, but the garbage collector knows each.
+    return [item for item in gc.get_objects() if type(item).__name__ == "Handle"]

@@ -33,7 +33,7 @@ class RandomMeasure(Measure):
     name = "random"
     title = "Random"
     base = "floor"
-    metrics: ClassVar = {"time": Metric("ns", distribution=True)}
+    metrics: ClassVar = {"time": Metric("ns", has_tail=True)}
     quick = full = Workload(30, 40)
 
     def __init__(self, factor: float, seed: int) -> None:
@@ -77,5 +77,5 @@ def small_run() -> Results:
 
         measure.setups = setups  # type: ignore[method-assign]
         workload = Workload(2, Burst.quick.size if kind is Burst else 10)
-        rows += run_rounds(measure, workload, random.Random(1), [])
+        rows += run_rounds(measure, workload, random.Random(1), lambda: None)
     return Results(results.describe_environment("python -m benchmarks", 1), rows)

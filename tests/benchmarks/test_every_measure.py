@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.apparatus.measure import Measure, Setup, Workload, setups_within
+from benchmarks.apparatus.measure import Measure, Setup
 from benchmarks.measures.burst import Burst
 from benchmarks.measures.callback_cost import CallbackCost
 from benchmarks.measures.fan_out import FanOut
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.timeout(300)
 def every_pair() -> list[tuple[Measure, Setup]]:
     pairs: list[tuple[Measure, Setup]] = []
     for measure in (Latency(), CallbackCost(), Burst(), Stalled(), OpenClose()):
-        pairs += [(measure, setup) for setup in setups_within(measure, measure.quick)]
+        pairs += [(measure, setup) for setup in measure.setups_within(measure.quick.size)]
     fan_out = FanOut()
-    pairs += [(fan_out, setup) for setup in setups_within(fan_out, Workload(1, 10))]
+    pairs += [(fan_out, setup) for setup in fan_out.setups_within(10)]
     # LoadedLatency differs from Latency in nothing but the load, so a few of its setups do.
     loaded = LoadedLatency()
     pairs += [(loaded, setup) for setup in loaded.setups()[:12]]

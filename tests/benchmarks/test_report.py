@@ -23,7 +23,7 @@ def test_run_has_tables_targets_and_pictures(
     report.show_tables(made, [kind() for kind in MEASURES], console)
     report.show_targets(targets.judge(made), console)
     out = capsys.readouterr().out
-    for text in ("second floor", "p99.9", "Fan-out", "handles", STALLED, "To reach"):
+    for text in ("second floor", "p99.9", "Fan-out", "handles", STALLED, "Targets"):
         assert text in out
 
     for path in plots.draw_plots(made, tmp_path):
