@@ -29,7 +29,7 @@ LAST_PORT: Final = 65_535  # of every series, so that a consumer knows its last 
 IDLE_GAP: Final = 300_000  # ns, in which a loop goes to sleep
 PARAMETER: Final = int(NotificationType.PARAMETER)
 
-_LIBRARY_SOURCE: Final = Path(__file__).parents[2] / "native" / "teredo_stand_in.c"
+_LIBRARY_SOURCE: Final = Path(__file__).parents[1] / "native" / "teredo_stand_in.c"
 _NATIVE_CALLBACK: Final = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_ushort, ctypes.c_int
 )

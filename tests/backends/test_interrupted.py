@@ -92,8 +92,8 @@ sys.path.insert(0, {root!r})
 from aioteredo import IphlpapiBackend, MiredoBackend, SimulatedBackend
 from aioteredo.backends import iphlpapi
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
-from tests.test_interrupted import Alarm, Interruption, open_descriptors
-from tests.test_iphlpapi import Pushes
+from tests.backends.test_interrupted import Alarm, Interruption, open_descriptors
+from tests.backends.test_iphlpapi import Pushes
 
 dropped = []
 # Python drops an exception that a signal handler raises inside a weakref's callback.

@@ -18,7 +18,7 @@ from aioteredo import IphlpapiBackend
 
 from ..support.waiting import join, limit, start_thread, wait_until
 
-SOURCE = Path(__file__).parents[2] / "native" / "teredo_stand_in.c"
+SOURCE = Path(__file__).parents[2] / "benchmarks" / "native" / "teredo_stand_in.c"
 
 INLINE, OTHER_THREAD, ON_DEMAND = range(3)
 _FUNCTIONS = {
