@@ -47,7 +47,7 @@ print("destroyed")
 PREAMBLE = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from aioteredo import BackendUnavailableError, _backend
+from aioteredo import BackendUnavailableError, _selection
 
 def say(*words):  # an interpreter's own standard output is lost if the process aborts
     os.write(1, " ".join(map(str, words)).encode() + b"\\n")
@@ -122,7 +122,7 @@ except ImportError:
     say("no ctypes")
 else:
     attempt(use)
-attempt(lambda: _backend.resolve("iphlpapi"))
+attempt(lambda: _selection.resolve("iphlpapi"))
 """
     first, second = run(kind, code % stand_in.library)
     if first != "no ctypes":
@@ -134,7 +134,7 @@ attempt(lambda: _backend.resolve("iphlpapi"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_simulated_in_a_subinterpreter_can_be_asked_for_its_port(kind: str) -> None:
     """The question needs no thread."""
-    (port,) = asked(kind, "_backend.resolve('simulated')")
+    (port,) = asked(kind, "_selection.resolve('simulated')")
     assert int(port) in range(49152, 65536)
 
 
