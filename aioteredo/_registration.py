@@ -1,4 +1,7 @@
-"""The lifetime of one subscription: made once, cancelled once, off the event loop."""
+"""The lifetime of one subscription: made once, cancelled once, off the event loop.
+
+Each watch has one :class:`Registration`, which its stream opens and closes.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,37 @@ from ._reaper import reaper
 from ._selection import resolve
 from ._threads import run_sync
 
-# A subscription can be cancelled from four places:
-#
-# * the task that leaves the block, through a thread of its own: aclose()
-# * the reaper, when nobody is left to wait: abandon(), called by the stream's finalizer,
-#   by a task that is destroyed or interrupted, or that could get no thread
-# * the thread that opens or closes another watch, for what the reaper could not start a
-#   thread for, and for registrations whose event loop has been closed
-# * the interpreter's exit, by atexit. A finalizer would be too late: by then a callback
-#   that needs the GIL never returns, and cancelling waits for it.
-#
-# All of them call cancel(), which takes the registration's lock: the first caller cancels,
-# later callers return once it has finished.
+# The subscription of each registration that has not been cancelled yet.
+_subscriptions: Final[dict[Registration, Subscription]] = {}
 
-_live: Final[dict[Registration, Subscription]] = {}
-_by_loop: Final[dict[Hashable, set[Registration]]] = {}
-_tables_lock = RLock()  # for changes of both; never taken by a finalizer or in a loop
+# The same registrations, by the event loop whose task opened them.
+_registrations_by_loop: Final[dict[Hashable, set[Registration]]] = {}
+
+# Held while either table changes. An event loop or a finalizer never takes this lock: it
+# could have to wait for a thread that is in the middle of such a change.
+_tables_lock = RLock()
+
+
+# A subscription can be ended by several callers, and two of them at the same time:
+#
+# caller                              calls               thread         blocks  raises
+# ----------------------------------  ------------------  -------------  ------  ----------
+# the task that leaves the block      close()             the loop's     no (1)  any (2)
+# the finalizer of the stream         abandon()           any            no      nothing
+# a destroyed or interrupted task     abandon()           any            no      nothing
+# the reaper                          _cancel_quietly()   its own        yes     nothing
+# the thread that opened the watch    _cancel_quietly()   its own        yes     nothing
+#   for a task that no longer waits
+# the thread that opens or closes     _cancel_orphans()   its own        yes     nothing
+#   another watch
+# the exit of the interpreter         _cancel_all()       the main one   yes     Ctrl-C
+#
+# (1) The task awaits a thread, which cancels.
+# (2) The exception of the backend's cancel(). If another exception leaves the block, that
+#     one is raised, with a note.
+#
+# All of them end in _cancel(), which takes the lock of the registration. The first caller
+# cancels. A later caller returns when the first one has finished.
 
 
 class Registration:
@@ -42,11 +60,18 @@ class Registration:
         self._loop = loop
         self._lock = RLock()  # held for the whole native call
         self._abandoned = False
-        self.backend: Backend | None = None  # known once the watch is opening
-        self.left_behind = False  # cancelled because its event loop had been closed
+
+        self.backend: Backend | None = None
+        """The backend, or None until the watch has begun to open."""
+
+        self.orphaned = False
+        """Whether it was cancelled because its event loop had been closed."""
 
     async def open(self, backend: BackendLike | None, sink: Sink, initial: bool) -> None:
-        """Subscribe *sink*. If this raises, it isn't subscribed, or not for long.
+        """Subscribe *sink*.
+
+        If this raises, a subscription that was made has been cancelled, or will be soon
+        by another thread.
 
         :raises BackendError: if the system refuses, or no thread can be started
         :raises BackendUnavailableError: if the backend cannot work here
@@ -57,8 +82,10 @@ class Registration:
         await checkpoint()
 
         def subscribe() -> None:
-            _cancel_left_behind()
-            self.backend = resolved = resolve(backend)
+            _cancel_orphans()
+            resolved = resolve(backend)
+            self.backend = resolved
+
             subscription = resolved.subscribe(sink, initial=initial)
             if not callable(getattr(subscription, "cancel", None)):
                 raise TypeError(
@@ -70,53 +97,62 @@ class Registration:
         try:
             await run_sync(subscribe, on_abandoned=self._cancel_quietly)
         except BaseException as exc:
-            await self.leave(exc)
+            await self.close(exc)
             raise
 
-    async def leave(self, exc: BaseException | None) -> None:
-        """Cancel the subscription because of *exc*, or because the block has ended.
-
-        :raises Exception: of the backend, if it refuses and *exc* is None; else *exc*
-            gets a note
-        """
-        if isinstance(exc, GeneratorExit):  # a task that is destroyed must not await
-            self.abandon()
-            return
-        try:
-            await self.aclose()
-        except Exception as error:
-            if exc is None:
-                raise
-            exc.add_note(f"while closing the watch: {error}")
-
-    async def aclose(self) -> None:
+    async def close(self, exc: BaseException | None) -> None:
         """Cancel the subscription. After this returns, no push runs any more.
 
-        :raises Exception: of the backend, if it refuses, to the first caller
+        A later caller waits for the first one and raises nothing.
+
+        :param exc: the exception that leaves the block, or None. If the backend refuses to
+            cancel, the exception gets a note about that. A GeneratorExit means that the
+            task is being destroyed and must not await, so the reaper cancels later
+        :raises Exception: of the backend, if it refuses and *exc* is None
         """
+        if isinstance(exc, GeneratorExit):
+            self.abandon()
+            return
+        if self not in _subscriptions:
+            return
 
         def cancel() -> None:
             try:
-                self.cancel()
+                self._cancel()
             finally:
-                _cancel_left_behind()
+                _cancel_orphans()
 
-        if self in _live:
-            try:
-                await run_sync(cancel)
-            except BaseException:
-                self.abandon()  # in case that the call was not made, or was given up
+        try:
+            await run_sync(cancel)
+        except BaseException as error:
+            # The thread was not started, or the task did not wait for its end.
+            self.abandon()
+            if exc is None or not isinstance(error, Exception):
                 raise
+            exc.add_note(f"while closing the watch: {error}")
 
-    def cancel(self) -> None:
-        """Cancel the subscription, or wait until another thread has done so. Blocks.
+    def abandon(self) -> bool:
+        """Have the reaper cancel the subscription. From any thread, even a finalizer.
 
-        :raises Exception: of the backend, if it refuses, to the first caller
+        :return: whether there is a subscription, and it was not abandoned before
         """
-        _call_holding(self._lock, self._cancel_if_live)
+        if self._abandoned or self not in _subscriptions:
+            return False
+        self._abandoned = True
+        reaper.hand_over(self._cancel_quietly)
+        return True
 
-    def _cancel_if_live(self) -> None:
-        subscription = _live.get(self)
+    def _cancel_quietly(self) -> None:
+        # No caller is left that an exception could be raised to. If the system refuses,
+        # the mailbox is closed by now and ignores further callbacks.
+        with suppress(Exception):
+            self._cancel()
+
+    def _cancel(self) -> None:
+        _call_holding(self._lock, self._cancel_if_subscribed)
+
+    def _cancel_if_subscribed(self) -> None:
+        subscription = _subscriptions.get(self)
         if subscription is None:
             return
         try:
@@ -124,40 +160,25 @@ class Registration:
         except Exception:
             _call_holding(_tables_lock, self._remove)
             raise
-        # KeyboardInterrupt leaves the registration in the table: at exit, cancelling runs
-        # on the main thread, and is tried again.
+        # KeyboardInterrupt leaves the registration in the tables. It can only come at exit,
+        # where the main thread cancels, and _cancel_all() then tries again.
         _call_holding(_tables_lock, self._remove)
-
-    def abandon(self) -> bool:
-        """Have the reaper cancel the subscription. From any thread, even a finalizer.
-
-        :return: whether there is a subscription, and it was not abandoned before
-        """
-        if self._abandoned or self not in _live:
-            return False
-        self._abandoned = True
-        reaper.hand_over(self._cancel_quietly)
-        return True
-
-    def _cancel_quietly(self) -> None:
-        with suppress(Exception):  # nobody waits for it, and late callbacks reach nobody
-            self.cancel()
 
     def _add(self, subscription: Subscription) -> None:
         with _tables_lock:
-            _live[self] = subscription
-            _by_loop.setdefault(self._loop.native, set()).add(self)
+            _subscriptions[self] = subscription
+            _registrations_by_loop.setdefault(self._loop.native, set()).add(self)
 
     def _remove(self) -> None:
         native = self._loop.native
-        del _live[self]
-        _by_loop[native].remove(self)
-        if not _by_loop[native]:
-            del _by_loop[native]
+        del _subscriptions[self]
+        _registrations_by_loop[native].remove(self)
+        if not _registrations_by_loop[native]:
+            del _registrations_by_loop[native]
 
 
 def _call_holding(lock: RLock, call: Callable[[], object]) -> None:
-    """Call *call* while this thread holds *lock*, even if Ctrl-C strikes.
+    """Call *call* while this thread holds *lock*, and release it even after Ctrl-C.
 
     From Python 3.14 on, Ctrl-C can be raised after ``with lock`` has acquired the lock and
     before its block begins. The lock would stay held, and the next attempt to cancel at
@@ -173,45 +194,51 @@ def _call_holding(lock: RLock, call: Callable[[], object]) -> None:
             pass
 
 
-def _cancel_left_behind() -> None:
-    """Cancel what could get no thread, and what belongs to event loops that are closed.
+def _cancel_orphans() -> None:
+    """Cancel the registrations of closed event loops, and those the reaper still has.
 
     A loop that is closed drops the calls that it has not made, so a task can stay suspended
-    for good. The collector does not always find it: anyio's table of tasks keeps a task
-    that is inside of a cancel scope.
+    until the process ends. The collector does not always find the task: anyio's table of
+    tasks keeps a task that is inside of a cancel scope. The reaper still has registrations
+    if the system has refused it a thread.
     """
     reaper.run_pending()
 
     with _tables_lock:
-        loops = [next(iter(registrations))._loop for registrations in _by_loop.values()]
+        loops = [next(iter(group))._loop for group in _registrations_by_loop.values()]
+
     for loop in loops:
         if loop.is_closed():
             with _tables_lock:
-                registrations = list(_by_loop.get(loop.native, ()))
-            for registration in registrations:
-                registration.left_behind = True
-                registration._cancel_quietly()
+                orphans = list(_registrations_by_loop.get(loop.native, ()))
+            for orphan in orphans:
+                orphan.orphaned = True
+                orphan._cancel_quietly()
 
 
 def _cancel_all() -> None:
     """Cancel every registration that is left when the interpreter exits.
+
+    A finalizer would be too late: by then a callback that needs the GIL never returns, and
+    cancelling waits for the callback.
 
     Ctrl-C can interrupt this anywhere. The registration that it interrupts is tried again,
     after all others have had their turn, and the exception is raised at the end.
     """
     interruption: BaseException | None = None
     for _ in range(3):
-        for registration in list(_live):
+        for registration in list(_subscriptions):
             try:
                 registration._cancel_quietly()
             except BaseException as exc:  # noqa: BLE001 - raised at the end
                 interruption = exc
+
     if interruption is not None:
         raise interruption
 
 
-# atexit goes on with the next hook after one that raises. So a second hook does what an
-# interruption outside of the try block of the first has kept it from.
+# Ctrl-C can end a hook outside of its try block. atexit then goes on with the next hook, so
+# the second registration makes up for a first call that was interrupted there.
 atexit.register(_cancel_all)
 atexit.register(_cancel_all)
 
@@ -220,8 +247,8 @@ def _forget_after_fork() -> None:  # pragma: no cover - it runs in the child
     """Forget the parent's registrations: the parent cancels them."""
     global _tables_lock
     _tables_lock = RLock()
-    _live.clear()
-    _by_loop.clear()
+    _subscriptions.clear()
+    _registrations_by_loop.clear()
 
 
 after_fork_in_child(_forget_after_fork)

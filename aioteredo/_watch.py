@@ -1,10 +1,4 @@
-"""The public face of a watch: its block, its stream, and the one-shot question.
-
-The block is a class and no ``@asynccontextmanager``: a generator would be finished by
-whatever collects it, and a stream whose context manager was dropped must go on. Nothing
-of the loop is held between entering and leaving, no task group, cancel scope or portal,
-so that one task may enter and another leave, as async fixtures do.
-"""
+"""The public functions ``watch_teredo_port`` and ``get_teredo_port``, and the stream."""
 
 from __future__ import annotations
 
@@ -38,30 +32,34 @@ def watch_teredo_port(
 ) -> AbstractAsyncContextManager[PortEventStream, None]:
     """Watch the UDP service port of this machine's Teredo client.
 
-    ::
+    The result is an async context manager. Its block receives the events::
 
         async with watch_teredo_port(initial=True) as events:
             async for event in events:
                 print(event.port)
 
-    The watch is registered when the block is entered: no later change is missed. When
-    the block has been left, no callback runs any more. Neither blocks the event loop,
-    and a cancellation waits until the native call has returned.
+    Entering the block registers with the system, so no later change is missed. After the
+    block has been left, no callback runs any more.
 
-    :param initial: begin with an event of type :attr:`NotificationType.INITIAL` that
-        carries the port as it is now; it is there when the block is entered, and the
-        first one unless a full buffer drops it
-    :param max_buffer_size: how many events are kept for a consumer that is slow, 1 or
-        more. Then the oldest goes, and the next one's ``missed`` counts it; with 1, the
-        stream holds the latest event only
-    :param backend: a backend or its name; the default is that of :func:`use_backend`,
-        of the environment variable ``AIOTEREDO_BACKEND``, or of the platform
-    :raises ValueError: if *max_buffer_size* is less than 1, or more than a deque holds
-    :raises TypeError: if *max_buffer_size* is no integer, or *backend* no backend
+    Entering and leaving call native functions, on a thread of their own: other tasks go
+    on, and a cancellation takes effect when the native function has returned. One task may
+    enter the block and another task of the same event loop leave it.
+
+    :param initial: True to begin with an event of type :attr:`NotificationType.INITIAL`,
+        which carries the current port. The buffer holds this event before the block begins,
+        and may drop it like any other
+    :param max_buffer_size: the number of events that are kept for a slow consumer, from 1
+        to :data:`sys.maxsize`. A full buffer drops its oldest event, and the ``missed`` of
+        the next event counts it. With 1, the stream holds the latest event only
+    :param backend: a backend or its name. The default is the one of :func:`use_backend`,
+        of the environment variable ``AIOTEREDO_BACKEND``, or of the platform, in this order
+    :raises ValueError: if *max_buffer_size* is out of its range
+    :raises TypeError: if *max_buffer_size* is not an integer, or *backend* is neither a
+        name nor a backend
     :raises BackendUnavailableError: on entering, if the backend cannot work here
     :raises BackendError: on entering, if the system refuses the registration or the
-        initial port cannot be read; on leaving, if it refuses to cancel and no other
-        exception is under way (else that exception gets a note)
+        initial port cannot be read. On leaving, if the system refuses to cancel; if another
+        exception leaves the block, that one is raised, with a note about the refusal
     :raises RuntimeError: on entering a second time, or outside of asyncio and trio
     """
     max_buffer_size = check_integer("max_buffer_size", max_buffer_size, 1, sys.maxsize)
@@ -72,16 +70,21 @@ def watch_teredo_port(
 
 @public
 async def get_teredo_port(*, backend: BackendLike | None = None) -> int | None:
-    """Ask once for the UDP service port of this machine's Teredo client.
+    """Return the UDP service port of this machine's Teredo client.
+
+    The backend is called on a thread of its own, so other tasks go on. A cancellation takes
+    effect when the call has returned.
 
     :param backend: as in :func:`watch_teredo_port`
-    :return: the port, 1 to 65535, or None if the Teredo client has none
-    :raises TypeError: if *backend* is no backend
+    :return: the port, 1 to 65535, or None if the Teredo client has no port
+    :raises TypeError: if *backend* is neither a name nor a backend
     :raises BackendUnavailableError: if the backend cannot work here
     :raises BackendError: if the port cannot be read
+    :raises RuntimeError: outside of asyncio and trio
     """
     if backend is not None:
         check_backend(backend)
+
     await checkpoint()
     return await run_sync(lambda: resolve(backend).get_port())
 
@@ -97,11 +100,18 @@ def _refuse_to_copy(watch: object) -> NoReturn:
 class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     """The events of one watch, in the system's order, for one task at a time.
 
-    Made by :func:`watch_teredo_port` and bound to the event loop that entered it. It is
-    *unreliable* in anyio's sense: a slow consumer loses the oldest events, and
-    :attr:`PortEvent.missed` says how many. The newest is never lost, also if a task is
-    cancelled while it waits.
+    :func:`watch_teredo_port` makes it, and its methods are called in the event loop that
+    entered the watch. Iterating yields events until the watch is closed or fails, and then
+    raises, as :meth:`receive` does.
+
+    The stream is *unreliable* in anyio's sense: a slow consumer loses the oldest events,
+    and :attr:`PortEvent.missed` is their number. The newest event is never lost, even if a
+    task is cancelled while it waits.
     """
+
+    # The stream holds nothing of the event loop: no task group, cancel scope or portal. An
+    # async fixture enters a watch in one task and leaves it in another one, and these would
+    # refuse to be left there.
 
     def __init__(self, mailbox: Mailbox, registration: Registration) -> None:
         self._mailbox = mailbox
@@ -116,41 +126,47 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
         )
 
     async def receive(self) -> PortEvent:
-        """Receive the next event, waiting for it if need be.
+        """Receive the oldest event, and wait for it if there is none.
 
-        An event that is ready is returned without a trip through the event loop, but
-        for one in a while, so that other tasks get their turn.
+        On asyncio, a task that receives buffered events lets other tasks run after each
+        128 events; on trio, at each event.
 
-        :raises ~anyio.ClosedResourceError: if the watch was closed, also while waiting
-        :raises ~anyio.BusyResourceError: if another task waits for this watch's events;
-            open two watches instead
-        :raises BackendError: if the backend failed after it had registered the watch,
-            once the events before that are received; its ``__cause__`` is the exception
-            of the callback, if it was one
+        A cancellation loses no event. In a scope that is already cancelled, this raises
+        the cancellation and leaves the events in the buffer.
+
+        :raises ~anyio.ClosedResourceError: if the watch has been closed, even while this
+            task waits
+        :raises ~anyio.BusyResourceError: if another task waits for an event of this watch;
+            open a watch for each task
+        :raises BackendFailedError: if the backend failed after it had registered the watch.
+            The events before the failure are received first
         """
         return await self._mailbox.receive()
 
     def __anext__(self) -> Coroutine[Any, Any, PortEvent]:
-        # This stream has no end, so there is nothing to translate, and no frame for it.
-        # Whoever iterates holds the stream itself.
+        # The method of anyio turns EndOfStream into StopAsyncIteration. This stream has no
+        # end, so the coroutine of the mailbox is returned as it is, which saves a frame for
+        # each event. The coroutine does not hold the stream; an ``async for`` loop does.
         return self._mailbox.receive()
 
     async def aclose(self) -> None:
-        """Close the watch: when this returns, no callback runs any more.
+        """Close the watch. After this returns, no callback runs any more.
 
-        A waiting task gets :exc:`~anyio.ClosedResourceError`. May be called again.
+        A task that waits for an event gets :exc:`~anyio.ClosedResourceError`. A second call
+        waits for the first one, and is harmless.
 
-        :raises BackendError: if the system refuses to cancel; the stream is closed and
-            late callbacks are ignored all the same
+        :raises BackendError: if the system refuses to cancel. The stream is closed all the
+            same, and ignores further callbacks
         """
         await self._leave(None)
 
     async def _leave(self, exc: BaseException | None) -> None:
         try:
             self._mailbox.close()
-            await self._registration.leave(exc)
+            await self._registration.close(exc)
         except BaseException:
-            # Ctrl-C may have struck between the two steps.
+            # Ctrl-C between the two steps would leave a closed stream whose registration
+            # is never cancelled.
             self._registration.abandon()
             raise
 
@@ -158,13 +174,15 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
         _refuse_to_copy(self)
 
     def __del__(self) -> None:
-        # An object that was made without __init__ has no registration.
+        # __del__ also runs for an object whose __init__ was never called.
         registration: Registration | None = getattr(self, "_registration", None)
         if registration is None:
             return
 
-        left_behind = registration.left_behind and not self._mailbox.closed
-        if registration.abandon() or left_behind:
+        # The registration of an orphan is cancelled, but its user has not closed the
+        # stream.
+        is_unclosed_orphan = registration.orphaned and not self._mailbox.closed
+        if registration.abandon() or is_unclosed_orphan:
             unclosed = repr(self)
             self._mailbox.close()
             warnings.warn(
@@ -177,6 +195,9 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
 
 
 class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
+    # A class, not an ``@asynccontextmanager``. The generator of the latter would be closed
+    # when its last reference is dropped, and the stream would end with it.
+
     def __init__(
         self, initial: bool, max_buffer_size: int, backend: BackendLike | None
     ) -> None:
@@ -194,15 +215,20 @@ class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
                 "This watch has already been entered; call watch_teredo_port() again for "
                 "another one."
             )
+
         loop = current_loop()
         mailbox = Mailbox(loop, self._max_buffer_size)
         registration = Registration(loop)
         self._stream = PortEventStream(mailbox, registration)
+
         try:
             await registration.open(self._backend, mailbox, bool(self._initial))
         except BaseException:
-            mailbox.close()  # nobody has had the stream, so it is not left unclosed
+            # The user has never had the stream, so its finalizer must not warn that it is
+            # unclosed.
+            mailbox.close()
             raise
+
         return self._stream
 
     async def __aexit__(

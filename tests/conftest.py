@@ -218,7 +218,7 @@ def nothing_left_behind() -> Iterator[None]:
     Only the test that left something behind fails, and not those that come after it.
     """
     threads = set(threading.enumerate())
-    registrations = set(_registration._live)
+    registrations = set(_registration._subscriptions)
     yield
     gc.collect()
     for thread in set(threading.enumerate()) - threads:
@@ -227,12 +227,12 @@ def nothing_left_behind() -> Iterator[None]:
     try:
         # A thread may have cancelled a registration, and be about to take it out.
         wait_until(
-            lambda: set(_registration._live) <= registrations,
+            lambda: set(_registration._subscriptions) <= registrations,
             "no registration is left behind",
         )
     finally:
-        for left in set(_registration._live) - registrations:
-            _registration._live.pop(left, None)
+        for left in set(_registration._subscriptions) - registrations:
+            _registration._subscriptions.pop(left, None)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
 
     def cancelled() -> bool:
         gc.collect()  # the thread that opens holds on to the task until it is through
-        return stand_in.cancelled >= 1 and not _registration._live
+        return stand_in.cancelled >= 1 and not _registration._subscriptions
 
     wait_until(cancelled, "the registration is cancelled")
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
@@ -91,7 +91,7 @@ def test_task_destroyed_while_opening_leaves_nothing_registered(stand_in: StandI
     task.get_coro().close()  # as the collector does it
     stand_in.hold(False)
     wait_until(
-        lambda: stand_in.cancelled >= 1 and not _registration._live,
+        lambda: stand_in.cancelled >= 1 and not _registration._subscriptions,
         "the registration is cancelled",
     )
     loop.close()

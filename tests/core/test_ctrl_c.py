@@ -42,7 +42,7 @@ def test_ctrl_c_while_opening_leaves_nothing_registered(stand_in: StandIn) -> No
     join(thread)
     stand_in.hold(False)
     wait_until(
-        lambda: stand_in.cancelled >= 1 and not _registration._live,
+        lambda: stand_in.cancelled >= 1 and not _registration._subscriptions,
         "the registration is cancelled",
     )
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
@@ -91,8 +91,8 @@ def interrupt() -> Iterator[Callable[[str], None]]:
         "PortEventStream._leave",
         "Mailbox.close",
         "ParkingSpot.__init__.<locals>.wake",
-        "Registration.leave",
-        "Registration.aclose",
+        "Registration.close",
+        "ParkingSpot.__init__.<locals>.prepare",
         "run_sync",
         "start_thread",
     ],
@@ -206,5 +206,5 @@ async def test_ctrl_c_at_exit_as_a_lock_is_acquired_leaves_the_lock_free(
     with pytest.raises(KeyboardInterrupt):
         _registration._cancel_all()
     assert interrupted.is_free()
-    assert not _registration._live
+    assert not _registration._subscriptions
     assert client.subscriber_count == 0

@@ -131,7 +131,7 @@ def test_stream_closed_without_a_running_loop_is_cancelled_by_a_thread(
     loop.close()
     with pytest.raises(RuntimeError):
         events.aclose().send(None)
-    wait_until(lambda: not _registration._live, "the registration is cancelled")
+    wait_until(lambda: not _registration._subscriptions, "the registration is cancelled")
     assert (stand_in.live, stand_in.cancelled) == (0, 1)
 
 

@@ -35,7 +35,7 @@ async def test_many_dropped_watches_share_one_thread(
     reapers = [t for t in threading.enumerate() if t.name == "aioteredo reaper"]
     assert threading.active_count() <= before + 1
     release.set()
-    wait_until(lambda: not _registration._live, "all of them were cancelled")
+    wait_until(lambda: not _registration._subscriptions, "all of them were cancelled")
     assert len(reapers) <= 1
     assert client.subscriber_count == 0
 

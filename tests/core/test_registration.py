@@ -32,7 +32,7 @@ async def test_cancel_that_raises_at_exit_does_not_prevent_the_others(
     await broken.__aenter__()
     await sound.__aenter__()
     _registration._cancel_all()
-    assert not _registration._live
+    assert not _registration._subscriptions
     assert client.subscriber_count == 0
 
 
@@ -49,7 +49,7 @@ async def test_task_that_closes_a_half_open_watch_is_not_shielded(
         await checkpoint()
         pytest.fail("the task is still shielded")
     assert scope.cancelled_caught
-    wait_until(lambda: not _registration._live, "the half-open watch was cancelled")
+    wait_until(lambda: not _registration._subscriptions, "the half-open watch was cancelled")
     wait_until(lambda: client.subscriber_count == 0, "the half-open watch was cancelled")
 
 
@@ -67,7 +67,7 @@ async def test_subscribe_that_returns_none_raises_type_error() -> None:
     with pytest.raises(TypeError, match=r"<Forgetful>.* cancel, not None"):
         async with watch_teredo_port(backend=Forgetful()):  # type: ignore[arg-type]
             pytest.fail("entered")
-    assert not _registration._live
+    assert not _registration._subscriptions
 
 
 @every_loop

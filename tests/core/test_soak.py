@@ -112,7 +112,7 @@ async def test_opened_and_closed_under_fire(
     # other threads may still look at is freed some time later.
     assert after - before < (100 * count if FREE_THREADED else 20_000)
     await eventually(lambda: not ours(threading.enumerate()), "no thread is left")
-    assert not _registration._live
+    assert not _registration._subscriptions
     assert not iphlpapi._subscriptions
     assert simulated.subscriber_count == 0
     assert stand_in.registered == stand_in.cancelled
@@ -168,7 +168,7 @@ async def cancelled_at_random(stand_in: StandIn, count: int, way: str) -> None:
             task.cancel()
             await asyncio.wait([task])
     stand_in.join()
-    await eventually(lambda: not _registration._live, "no registration is left")
+    await eventually(lambda: not _registration._subscriptions, "no registration is left")
     assert stand_in.live == 0
     assert stand_in.registered == stand_in.cancelled
     assert stand_in.misused == 0
