@@ -1,7 +1,7 @@
 """Follow the UDP port of a Teredo client: a native callback as an async iterator."""
 
-# Type checkers treat this name as typing's. The import of typing takes long, and Ctrl-C
-# prints a traceback if it comes before the command's own code runs.
+# Type checkers treat this name like typing.TYPE_CHECKING. typing takes time to import, and
+# Ctrl-C prints a traceback if it comes before the command's own code runs.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 # A name is imported when it is first used. A command that asks for the port once needs no
-# event loop, and importing one would double the time that the command takes.
+# event loop, and importing one would delay the command.
 
 # A type checker that saw __getattr__ would accept every name.
 if not TYPE_CHECKING:  # pragma: no branch

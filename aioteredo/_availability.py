@@ -1,8 +1,7 @@
-"""Which backends can be used here, and why not the others.
+"""The list of the backends, each with its port or the reason why it cannot be used.
 
-A backend has no method of its own to say so: it is loaded, and asked for its port once,
-and either may raise BackendUnavailableError. Some can only be known by the second, such
-as a kernel that refuses netlink, or a Windows without IPv6.
+``aioteredo backends`` prints the list, and an error without a default backend names the
+usable ones.
 """
 
 from __future__ import annotations
@@ -15,18 +14,22 @@ from ._selection import default_name, names, resolve
 
 
 class Availability(NamedTuple):
-    """A backend that can be named."""
+    """A backend that has a name, and whether it can be used on this machine."""
 
     name: str
+    """The name of the backend."""
+
     default: bool
-    """Whether it is the one that is taken if none is named."""
+    """Whether it is the default backend."""
+
     port: int | None
-    """The port of its Teredo client, or None: no client has one, or it cannot be asked."""
+    """The port of its Teredo client, or None: there is none, or *reason* says why not."""
+
     reason: str | None
-    """Why it cannot be used, or None: it can."""
+    """The reason why the backend cannot be used, or None if it can."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the keys and values for a program."""
+        """Return the fields for a program."""
         return {
             "name": self.name,
             "default": self.default,
@@ -36,34 +39,45 @@ class Availability(NamedTuple):
         }
 
     def describe(self) -> str:
-        """Return the words for a person."""
+        """Return a line of text for a person."""
         default = " (default)" if self.default else ""
         if self.reason is not None:
             return f"not available{default}: {' '.join(self.reason.split())}"
+
         port = "no port" if self.port is None else f"port {self.port}"
         return f"available{default}: {port}"
 
 
 def backends() -> Iterator[Availability]:
-    """Try each backend. What breaks one of another package is that one's reason."""
+    """Try each backend that has a name, and yield its port or the reason against it."""
     default = default_name()
     listed = names()
+    # AIOTEREDO_BACKEND may be misspelt. The user then sees the name with the reason.
     if default is not None and default not in listed:
-        listed.append(default)  # who set it wants to know
+        listed.append(default)
+
     for name in listed:
-        yield Availability(name, name == default, *_ask(name))
+        port, reason = _try_backend(name)
+        yield Availability(name, name == default, port, reason)
 
 
-def usable() -> list[str]:
-    """Return the names of the backends that can be used here."""
-    return [name for name in names() if _ask(name)[1] is None]
+def usable_names() -> list[str]:
+    """Return the names of the backends that can be used on this machine."""
+    usable = []
+    for name in names():
+        _, reason = _try_backend(name)
+        if reason is None:
+            usable.append(name)
+    return usable
 
 
-def _ask(name: str) -> tuple[int | None, str | None]:
-    """Return the port, and why it cannot be asked for."""
+def _try_backend(name: str) -> tuple[int | None, str | None]:
+    """Return the port of a backend, and the reason why it cannot be used."""
+    # Loading the backend is not enough. Only asking for the port shows, for example, that
+    # a kernel refuses netlink or that a Windows has no IPv6.
     try:
         return resolve(name).get_port(), None
     except TeredoError as error:
         return None, str(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is others'
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - code of another package
         return None, f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The protocols between a backend and the core."""
+"""The protocols that a backend implements or calls."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from ._public import public
 
 @public
 class Sink(Protocol):
-    """Where a backend delivers notifications. Never blocks, never raises."""
+    """The receiver of notifications. Its methods never block and never raise."""
 
     def push(self, port: int | None, notification_type: int) -> None:
         """Deliver a notification. From any thread, but one call at a time.
 
-        :param port: 1 to 65535, or None: the Teredo client has no port now
+        :param port: the UDP port, 1 to 65535, or None if the Teredo client has no port
         :param notification_type: a value of :class:`NotificationType`
         """
 
     def fail(self, error: BackendError) -> None:
-        """Say that nothing more will be delivered. From any thread, after any push."""
+        """Report that the backend has failed and will deliver nothing more.
+
+        From any thread, after the last call of :meth:`push`.
+        """
 
 
 @public
@@ -28,13 +31,13 @@ class Subscription(Protocol):
     """A registration for notifications."""
 
     def cancel(self) -> None:
-        """Take back the registration. Called once, and never on the notifying thread.
+        """Cancel the registration. Called once, and never on the notifying thread.
 
-        Returns when no push is running and none can start. It is called again only if
-        an exception such as KeyboardInterrupt interrupted the call, and then completes
-        the cancellation.
+        After this returns, no push is running and none can start. The method is called
+        again only if an exception such as KeyboardInterrupt interrupted it, and then
+        completes the cancellation.
 
-        :raises BackendError: if the system refuses; nothing is pushed even then
+        :raises BackendError: if the system refuses. Even then, nothing more is pushed
         """
 
 
@@ -43,21 +46,21 @@ class Backend(Protocol):
     """A source of Teredo port notifications. Its methods may block, in any thread."""
 
     def get_port(self) -> int | None:
-        """The UDP port, 1 to 65535, or None: the Teredo client has none.
+        """Return the UDP port, 1 to 65535, or None if the Teredo client has no port.
 
         :raises BackendError: if the port cannot be read
         :raises BackendUnavailableError: if this system has no Teredo client
         """
 
     def subscribe(self, sink: Sink, *, initial: bool) -> Subscription:
-        """Register *sink*: every change from now on is pushed, one at a time.
+        """Register *sink*, so that every later change is pushed, one at a time.
 
-        A push may come before this returns, also on the calling thread. If this raises,
+        A push may come before this returns, even on the calling thread. If this raises,
         nothing is registered.
 
-        :param initial: push the current port with ``NotificationType.INITIAL`` before
-            this returns, in order with the changes
-        :raises BackendError: if the system refuses
+        :param initial: True to push the current port with ``NotificationType.INITIAL``
+            before this returns, in order with the changes
+        :raises BackendError: if the system refuses, or cannot read the initial port
         :raises BackendUnavailableError: if this system has no Teredo client
         """
 

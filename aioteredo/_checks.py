@@ -1,4 +1,4 @@
-"""Checks of arguments that several functions have in common."""
+"""Checks of arguments that several functions share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def check_integer(
 ) -> int:
     """Return *value* as an int.
 
-    :param or_none: whether the caller accepts None as well, which the errors then mention
+    :param or_none: True to mention None in the errors, because the caller accepts it
     :raises TypeError: if *value* is not an integer
     :raises ValueError: if *value* is not in *lowest* to *highest*
     """

@@ -24,9 +24,10 @@ ERROR_INTERNAL_ERROR: Final = 1359
 
 # The symbol, the text of FormatMessage, and the errno of CPython's errmap.h for each code.
 #
-# Microsoft's pages list two sets of codes for the three functions. Python runs in user
-# mode, where they return these Win32 codes as their result; GetLastError is not set. The
-# texts are here because only Windows has FormatMessage, and Wine's texts are different.
+# Microsoft's pages list two sets of codes for NotifyTeredoPortChange, GetTeredoPort and
+# CancelMibChangeNotify2. In user mode, where Python runs, these functions return a Win32
+# code as their result, and do not set GetLastError. The texts are repeated here because
+# only Windows has FormatMessage.
 _WIN32: Final = {
     5: ("ERROR_ACCESS_DENIED", "Access is denied.", errno.EACCES),
     6: ("ERROR_INVALID_HANDLE", "The handle is invalid.", errno.EBADF),
@@ -69,7 +70,7 @@ class TeredoError(Exception):
 
 @public
 class BackendUnavailableError(TeredoError):
-    """The backend cannot work here; the text says why, and how to proceed."""
+    """The backend cannot work here. The text says why, and what to do."""
 
 
 class NoDefaultBackendError(BackendUnavailableError):
@@ -85,7 +86,11 @@ class NoDefaultBackendError(BackendUnavailableError):
         return self.describe("the argument backend, use_backend()")
 
     def describe(self, way: str) -> str:
-        """Return the text for a reader who can choose a backend by *way*."""
+        """Return the text of the error.
+
+        :param way: the ways in which the reader can choose a backend, besides the
+            environment variable
+        """
         choices = ", ".join(map(repr, self.args))
         return (
             f"there is no default Teredo backend on {sys.platform}; choose one with {way} "
@@ -116,7 +121,7 @@ class BackendError(TeredoError, OSError):
     """The kind of code."""
 
     symbol: str | None
-    """The name of the code, such as ``"ERROR_INVALID_PARAMETER"``, if it is known here."""
+    """The name of the code, such as ``"ERROR_INVALID_PARAMETER"``, or None if unknown."""
 
     if sys.platform != "win32":  # pragma: no branch - coverage is measured on Linux
         winerror: int | None

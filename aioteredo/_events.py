@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from ._public import public
 
 TEREDO_MULTICAST_ADDRESS: Final = "224.0.0.253"
-"""The address where a Teredo client listens for others on its link.
+"""The IPv4 address where a Teredo client listens for other clients on its link.
 
 RFC 4380, section 2.18: the Teredo IPv4 Discovery Address.
 """
@@ -17,7 +17,7 @@ RFC 4380, section 2.18: the Teredo IPv4 Discovery Address.
 TEREDO_MULTICAST_PORT: Final = 3544
 """The UDP port of :data:`TEREDO_MULTICAST_ADDRESS`.
 
-It never changes, so a firewall opens it once.
+This port never changes, unlike the service port, so a firewall opens it once.
 """
 
 
@@ -38,8 +38,8 @@ class NotificationType(IntEnum):
     """Nothing changed: the first event of a watch that was opened with ``initial=True``."""
 
 
-# A named tuple, because it is made once per event on the consumer's thread, and it is the
-# cheapest immutable object to make. The mailbox makes it by tuple.__new__().
+# A named tuple, because one is made for each event in the event loop, and no other
+# immutable object is made faster. The mailbox calls tuple.__new__() for the same reason.
 
 
 @public
@@ -51,7 +51,7 @@ class PortEvent(NamedTuple):
     """
 
     port: int | None
-    """The UDP port, 1 to 65535, or None: the Teredo client has no port now."""
+    """The UDP port, 1 to 65535, or None if the Teredo client has no port."""
 
     notification_type: NotificationType | int = NotificationType.PARAMETER
     """The reason for the event. A number that this version does not know stays an int."""
@@ -60,7 +60,7 @@ class PortEvent(NamedTuple):
     """The number of events that a full buffer dropped directly before this one."""
 
     monotonic_ns: int = 0
-    """:func:`time.monotonic_ns` at the moment of the native callback."""
+    """The result of :func:`time.monotonic_ns` in the native callback, in nanoseconds."""
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, PortEvent):

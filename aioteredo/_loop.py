@@ -1,7 +1,7 @@
-"""What the library needs of an event loop, for asyncio; :mod:`._trio_loop` has it for trio.
+"""An adapter for the event loop: the few functions in which asyncio and trio differ.
 
-Posting a call from any thread, and suspending one task until such a call resumes it.
-:mod:`._parking` puts the two together.
+They post a call from any thread, and suspend a task until such a call resumes it.
+:mod:`._parking` combines the two. :mod:`._trio_loop` has the functions for trio.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class EventLoop:
-    """The few functions in which asyncio and trio differ.
+    """The functions of one event loop.
 
     A *waiter* stands for one sleep of one task. The task sleeps by awaiting it.
     """
@@ -27,7 +27,7 @@ class EventLoop:
     """The asyncio event loop, or trio's token: one object for each loop."""
 
     is_closed: Callable[[], bool]
-    """Return whether the loop will never run a task again. From any thread."""
+    """Return whether the loop is closed and runs no task any more. From any thread."""
 
     post: Callable[..., object]
     """Have the loop call a function with arguments soon. From any thread.
@@ -39,13 +39,13 @@ class EventLoop:
     """Return a waiter for the calling task. In the loop's thread."""
 
     checkpoint: Callable[[], Awaitable[None]]
-    """Raise a cancellation that is due, even if the task will not have to wait.
+    """Raise a cancellation of the calling task's scope. In the loop's thread.
 
-    On trio it also lets other tasks run, as each function of trio does.
+    On trio it also lets other tasks run, as each async function of trio does.
     """
 
     resume: Callable[[Any], None]
-    """End the sleep that a waiter stands for, if it lasts. In the loop's thread."""
+    """End the sleep of a waiter, if it has not ended yet. In the loop's thread."""
 
 
 def current_loop() -> EventLoop:
@@ -57,10 +57,12 @@ def current_loop() -> EventLoop:
     token = current_token()
     native = cast("Any", token.native_token)
     if hasattr(native, "run_sync_soon"):
-        from ._trio_loop import trio_loop  # trio is installed if it runs, else maybe not
+        # Not imported at the top: a program that runs asyncio need not have trio.
+        from ._trio_loop import trio_loop
 
         return trio_loop(native)
-    # anyio.lowlevel.checkpoint_if_cancelled() finds this function out at each call.
+
+    # anyio.lowlevel.checkpoint_if_cancelled() would look up this function at each call.
     return asyncio_loop(native, token.backend_class.checkpoint_if_cancelled)
 
 

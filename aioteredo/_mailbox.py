@@ -1,7 +1,6 @@
 """The buffer between the notifying thread and the task that receives: the hot path.
 
-The backend calls ``push``, the stream calls ``receive``. Memory is bounded: a stalled loop
-holds ``max_buffer_size`` events and one posted call, however many notifications arrive.
+The backend calls ``push`` and ``fail``; the stream calls ``receive`` and ``close``.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from ._loop import EventLoop
 from ._parking import ParkingSpot
 from ._public import public
 
-# Ready events that a task receives in a row before other tasks get their turn (tokio's
-# number).
+# The number of buffered events that a task receives in a row before other tasks get their
+# turn. Without a limit, a fast client would starve them. tokio uses the same number.
 BUDGET: Final = 128
 
 _TYPES: Final[dict[int, NotificationType | int]] = {t.value: t for t in NotificationType}
 _new_tuple = tuple.__new__
 
-# number, port, notification type, monotonic_ns
+# The number of the notification, the port, the notification type, monotonic_ns. The numbers
+# begin at 1, and each push() takes the next one.
 _Entry: TypeAlias = tuple[int, int | None, int, int]
 
 
@@ -38,29 +38,6 @@ class BackendFailedError(BackendError, BrokenResourceError):
     A :exc:`BackendError`, and the class that anyio's streams raise when the other end has
     broken. ``__cause__`` is the exception that made the backend fail, if there was one.
     """
-
-
-# The notifying thread appends an entry to a bounded deque, and wakes the consumer only if
-# it sleeps. ``loop.call_soon_threadsafe(queue.put_nowait, event)``, the usual recipe, posts
-# a call for each event, so a stalled loop holds all of them.
-#
-# 1. push() appends the entry, then looks at ``_waiters``. If the consumer sleeps or is
-#    about to, push() wakes it. (a and b of the protocol in _parking.py)
-# 2. receive() pops an entry. If there is none, it prepares to sleep, looks once more, and
-#    sleeps. (1 to 3 of that protocol)
-#
-# push() looks at the length of ``_waiters`` without the lock of that deque, which is
-# cheaper than to call wake() for each event. Without the GIL the lock of ``_events`` makes
-# that safe. If receive()'s second look takes this lock before push() appends, the waiter
-# was added before that, and push() sees it. Otherwise the second look finds the entry.
-#
-# A wake-up carries no entry. A task that is cancelled after it was woken, and before it
-# runs, has taken nothing, so nothing is lost with it.
-#
-# ``deque(maxlen=n)`` drops the oldest entry by itself. Each notification has a number, and
-# ``missed`` is the gap between the numbers of two entries that follow each other, so no
-# counter is shared. A closed mailbox has a deque that holds nothing (maxlen=0), so a late
-# push() needs no test.
 
 
 class Mailbox:
@@ -81,10 +58,10 @@ class Mailbox:
     )
 
     on_wait: tuple[Callable[[], object], ...]
-    """Called in the loop's thread each time that the consumer is about to sleep.
+    """Functions that receive() calls each time that the consumer is about to sleep.
 
-    They must not raise. A test's Teredo client learns from them that a consumer has
-    handled its events.
+    They run in the loop's thread and must not raise. A simulated client learns from them
+    that the consumer has handled its events.
     """
 
     def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
@@ -102,70 +79,57 @@ class Mailbox:
         self._waiting = False  # a task sleeps, or was woken and has not run yet
         self.on_wait = ()
 
-    # any thread
+    # The wake-up protocol. No event is lost, and the consumer never sleeps while there is
+    # one, although no lock is held over two steps:
+    #
+    # The notifying thread, in push():
+    #   P1  appends the entry to ``_events``;
+    #   P2  looks at the length of ``_waiters``;
+    #   P3  calls wake() if there is a waiter, which posts a call to the loop. The call
+    #       resumes the consumer.
+    #
+    # The consumer, in receive():
+    #   C1  pops an entry, and returns if there was one;
+    #   C2  adds a waiter to ``_waiters``;
+    #   C3  looks a second time: it pops an entry, and returns if there is one now;
+    #   C4  sleeps until it is resumed, pops an entry, and goes back to C2 if there is none.
+    #
+    # 1. P1 and C3 use the same deque, so one of them comes first. If P1 does, C3 finds the
+    #    entry, and the consumer does not sleep. If C3 does, C2 came before P2, so P2 finds
+    #    the waiter and P3 posts the call.
+    # 2. The loop runs nothing between C3 and C4. The posted call finds the consumer asleep.
+    # 3. A posted call carries no entry. A consumer that is cancelled after it was resumed,
+    #    and before it runs, has taken nothing, so nothing is lost with it.
+    # 4. wake() removes the waiter once the call is posted. Later calls of push() find none
+    #    and post nothing: a stalled loop holds a full buffer and one posted call.
+    # 5. fail() and close() change the mailbox instead of P1, and then always call wake().
+    #    wake() reads ``_waiters``, the deque that C2 changes: it finds the waiter, or else
+    #    the change came before C3, which then raises.
+    # 6. The threads must agree on the order of these steps. With the GIL they do, because
+    #    each step is one operation of a deque. Without the GIL, each method of a deque
+    #    takes the lock of that deque. If C3 has taken the lock of ``_events`` before P1,
+    #    all that the consumer did before C3 is visible after P1: P2 sees the waiter of C2,
+    #    without a lock of its own. In 5, the lock of ``_waiters`` does the same for C2 and
+    #    wake().
+    #
+    # No counter is shared either. A full deque drops its oldest entry by itself, and
+    # ``missed`` is the gap between the numbers of two entries that follow each other. A
+    # closed mailbox has a deque that holds nothing (maxlen=0), so a late push() needs no
+    # test.
 
     def push(self, port: int | None, notification_type: int) -> None:
-        """Add an event. From any thread, one call at a time; never blocks.
+        """Add an event. From any thread, one call at a time. Never blocks.
 
-        An exception (MemoryError) means that the consumer could not be woken. The event is
-        there, and the next call tries again.
+        A MemoryError means that the consumer could not be woken. The event is in the
+        buffer, and the next call tries to wake the consumer again.
         """
         self._last_pushed = number = self._last_pushed + 1
         self._events.append((number, port, notification_type, monotonic_ns()))
         if self._waiters:
             self._wake()
 
-    def fail(self, error: BackendError) -> None:
-        """Have *error* raised once the buffered events are received. From any thread."""
-        self._error = error
-        self._wake()
-
-    def close(self) -> None:
-        """Drop the events and refuse more. From any thread."""
-        self._events = deque(maxlen=0)
-        self._wake()
-
-    @property
-    def closed(self) -> bool:
-        """Whether :meth:`close` was called."""
-        return self._events.maxlen == 0
-
-    @property
-    def buffered(self) -> int:
-        """The number of events that have not been received yet."""
-        return len(self._events)
-
-    @property
-    def missed(self) -> int:
-        """The number of events that were dropped since the last one was received."""
-        try:
-            oldest = self._events[0][0]
-        except IndexError:
-            return 0
-        return oldest - self._last_received - 1
-
-    @property
-    def state(self) -> Literal["open", "failed", "closed"]:
-        """Whether events can still come."""
-        if self.closed:
-            return "closed"
-        return "open" if self._error is None else "failed"
-
-    @property
-    def drained(self) -> bool:
-        """Whether the consumer has received every event and waits for the next one.
-
-        A mailbox that has never had an event is drained as well. From any thread.
-        """
-        # Read ``_waiting`` last. The consumer clears it before it counts an event as
-        # received, so if it is set now, the consumer has come back after the newest one.
-        all_received = self._last_received == self._last_pushed
-        return all_received and (self._waiting or self._last_pushed == 0)
-
-    # the loop's thread
-
     async def receive(self) -> PortEvent:
-        """Receive the oldest event, waiting for one if there is none.
+        """Receive the oldest event, and wait for it if there is none. In the loop's thread.
 
         :raises ClosedResourceError: after :meth:`close`
         :raises BackendFailedError: after :meth:`fail`, once there is no event left
@@ -211,6 +175,7 @@ class Mailbox:
         try:
             self._waiting = True
             self._budget = BUDGET
+
             while True:
                 waiter = self._prepare()
                 entry = self._take()
@@ -219,20 +184,70 @@ class Mailbox:
 
                 for call in self.on_wait:
                     call()
+
                 await waiter
                 entry = self._take()
                 if entry is not None:
                     return entry
         finally:
-            # The woken task clears these itself. If the waker cleared ``_waiting``, another
-            # task could start waiting in the gap and displace this one.
+            # The woken task clears these itself. If the thread that wakes it cleared
+            # ``_waiting``, another task could start waiting before this one runs, and would
+            # displace it.
             self._waiting = False
             self._waiters.clear()
 
+    def fail(self, error: BackendError) -> None:
+        """Let receive() raise *error* after the buffered events. From any thread."""
+        self._error = error
+        self._wake()
+
+    def close(self) -> None:
+        """Drop the events and ignore further ones. From any thread."""
+        self._events = deque(maxlen=0)
+        self._wake()
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._events.maxlen == 0
+
+    @property
+    def buffered(self) -> int:
+        """The number of events that have not been received yet."""
+        return len(self._events)
+
+    @property
+    def missed(self) -> int:
+        """The number of events that were dropped since the last one was received."""
+        try:
+            oldest = self._events[0][0]
+        except IndexError:
+            return 0
+        return oldest - self._last_received - 1
+
+    @property
+    def state(self) -> Literal["open", "failed", "closed"]:
+        """The word for the mailbox in the repr of a stream."""
+        if self.closed:
+            return "closed"
+        return "open" if self._error is None else "failed"
+
+    @property
+    def drained(self) -> bool:
+        """Whether the consumer has received every event and waits for the next one.
+
+        A mailbox that has never had an event is drained as well. From any thread.
+        """
+        # Read ``_waiting`` last. The consumer clears it before it counts an event as
+        # received. So if ``_waiting`` is set now, the consumer has handled the newest event
+        # and has come back for another one.
+        all_received = self._last_received == self._last_pushed
+        return all_received and (self._waiting or self._last_pushed == 0)
+
 
 def _failure(error: BackendError) -> BackendFailedError:
-    # A new object each time. One exception that several tasks raise, or one task twice,
-    # would mix their tracebacks, contexts and notes.
+    # A new object each time. If several tasks, or one task twice, raised the same
+    # exception, their tracebacks, contexts and notes would be mixed in it.
     failure = BackendFailedError(error.function, error.code, error.table)
     failure.__cause__ = error.__cause__ if type(error) is BackendError else error
     for note in getattr(error, "__notes__", ()):

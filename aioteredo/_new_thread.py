@@ -1,4 +1,4 @@
-"""Starting a thread: the one place where aioteredo and its backends do it."""
+"""The function by which aioteredo and its backends start threads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ def start_thread(
 ) -> Thread:
     """Start a thread that runs *target* in an empty :mod:`contextvars` context.
 
-    :param daemon: True for a thread that the interpreter must not join before it runs
-        its ``atexit`` hooks, because only such a hook makes the thread end
+    :param daemon: True for a thread that ends because of an ``atexit`` hook. The
+        interpreter joins other threads before it calls these hooks, and would wait without
+        an end
     :raises BackendError: EAGAIN, if the system refuses another thread
     :raises BackendUnavailableError: if *daemon* is true in a subinterpreter that does
         not allow daemon threads, or in a subinterpreter that allows no threads at all
@@ -30,13 +31,13 @@ def start_thread(
         ) from error
 
     try:
-        # Free-threaded builds give a new thread a copy of its starter's context. A
-        # notifying thread would keep the values of the first watcher's request alive
-        # for as long as anyone watches. Started from an empty context, it copies that.
+        # Free-threaded builds give a new thread a copy of its starter's context. The
+        # notifying thread of a client would keep the context variables of the first watcher
+        # alive until the last watch is closed. Started in an empty context, it copies none.
         Context().run(thread.start)
     except RuntimeError as error:
-        # An isolated subinterpreter of Python 3.11 refuses every thread, and the text
-        # is all that tells this from a system without another thread.
+        # An isolated subinterpreter of Python 3.11 refuses every thread. Only the text of
+        # the error differs from the one of a system that has no thread left.
         if "subinterpreter" in str(error):
             raise BackendUnavailableError(
                 f"aioteredo needs threads, and {error}; use it in the main interpreter"

@@ -11,10 +11,11 @@ T = TypeVar("T")
 class Outcome(Generic[T]):
     """The value that a call has returned, or the exception that it has raised.
 
-    It says nothing about waiting: how the other side learns that the call has finished
-    differs between a task and a thread. concurrent.futures has both, but importing it
-    imports logging, which takes more time than the rest of a small command.
+    Waiting is left to its users, because a task and a thread wait in different ways.
     """
+
+    # Not concurrent.futures.Future: its module imports logging, which would delay the start
+    # of the command line.
 
     __slots__ = ("_error", "_value", "finished")
 
@@ -34,12 +35,12 @@ class Outcome(Generic[T]):
         self.finished = True
 
     def unwrap(self) -> T:
-        """Return the value, or raise the exception. Once."""
+        """Return the value, or raise the exception. To be called once."""
         if self._error is None:
             return self._value
         try:
             raise self._error
         finally:
-            # Otherwise the exception, its traceback, this frame and this object would be a
-            # reference cycle.
+            # The traceback holds this frame, and the frame this object. If this object kept
+            # the exception, they would be a reference cycle.
             self._error = None

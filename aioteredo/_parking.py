@@ -1,8 +1,7 @@
-"""A task sleeps, any thread wakes it: the one way in which aioteredo crosses threads.
+"""A place where a task sleeps until any thread wakes it.
 
-The mailbox wakes its consumer by it, and ``run_sync`` its caller. anyio's own means do
-not fit: ``from_thread`` blocks the notifying thread until the loop has run the call, and
-an Event does not look at what the other thread has set.
+The mailbox wakes its consumer here, and ``run_sync`` its caller. Nothing else in aioteredo
+crosses from a thread to an event loop.
 """
 
 from __future__ import annotations
@@ -14,6 +13,9 @@ from typing import Any
 
 from ._loop import EventLoop
 
+# anyio has no function for this. ``anyio.from_thread.run_sync`` would block the notifying
+# thread until the loop has made the call, and a callback must not wait for the loop.
+#
 # How a wake-up is never lost, without a lock that an event loop could have to wait for:
 #
 # 1. The sleeper calls prepare(), which appends a waiter to ``waiters``.
@@ -28,25 +30,27 @@ from ._loop import EventLoop
 # before 1, then a came before 2, and the sleeper's second look finds the thing.
 #
 # Without the GIL, a deque has a lock of its own that each of its methods takes. That lock
-# orders 1 and b, and orders the stores before its release before the loads after the next
-# acquisition: a before 2.
+# orders 1 and b. If b takes it first, the store of a is visible after 1, and so in 2.
 
 
 class ParkingSpot:
-    """A place for one task of an event loop; its user sees to it that one task sleeps."""
+    """A place where one task of an event loop sleeps.
+
+    Its user must not let a second task sleep there at the same time.
+    """
 
     __slots__ = ("prepare", "waiters", "wake")
 
     waiters: deque[Any]
-    """The waiter of the task that sleeps or is about to; empty if there is none.
+    """The waiter of the task that sleeps or is about to sleep; empty if there is none.
 
-    The sleeper clears it when it is awake.
+    The sleeper clears the deque when it is awake.
     """
 
     prepare: Callable[[], Awaitable[None]]
     """Add a waiter for the calling task and return it. In the loop's thread.
 
-    The sleep can end without a reason, so the sleeper has to look again.
+    A wake-up can be spurious, so the sleeper has to look again.
     """
 
     wake: Callable[[], bool]
@@ -67,7 +71,7 @@ class ParkingSpot:
 
         def prepare() -> Awaitable[None]:
             waiter = create_waiter()
-            waiters.clear()  # of a sleep that an exception has ended
+            waiters.clear()  # an exception that ended a sleep may have left its waiter
             waiters.append(waiter)
             return waiter
 
@@ -78,22 +82,23 @@ class ParkingSpot:
                 return True
 
             # Post first, then remove. In the other order, an exception between the two
-            # (MemoryError, Ctrl-C) would leave a task asleep that nothing wakes. To
-            # resume a waiter a second time has no effect.
+            # (MemoryError, Ctrl-C) would leave a task asleep that nothing wakes. Resuming a
+            # waiter a second time has no effect.
             woken = True
             try:
                 post(resume, waiter)
             except RuntimeError:
-                # Asked before, the loop could have closed right after its answer. An
-                # error of an open loop must not pass for "closed": it loses a wake-up.
+                # Ask only now whether the loop is closed: it could close between an earlier
+                # answer and the post. A RuntimeError of an open loop is raised, because the
+                # caller must know that the wake-up is lost.
                 if not is_closed():
                     raise
                 woken = False
 
-            # From here on only the posted call holds the waiter. A loop that is closed
-            # before it makes the call drops it, and nothing but the task itself holds
-            # the task: the collector can destroy it together with its watch.
-            with suppress(ValueError):  # the task was faster, and has cleared them
+            # From here on only the posted call holds the waiter, and the waiter holds the
+            # task. A loop that is closed before it makes the call drops the call, so the
+            # collector can destroy the task together with its watch.
+            with suppress(ValueError):  # the task already runs, and has cleared the deque
                 waiters.remove(waiter)
             return woken
 

@@ -8,10 +8,10 @@ T = TypeVar("T", bound=Any)
 
 
 def public(definition: T) -> T:
-    """Let *definition* say that it belongs to ``aioteredo``, where users import it from.
+    """Set the module of *definition* to ``aioteredo``, from where users import it.
 
-    Tracebacks, reprs and pickles would name the private module otherwise, and a pickle
-    could not be loaded any more once the definition has moved to another module.
+    Otherwise tracebacks, reprs and pickles would name the private module, and a pickle
+    could not be loaded after the definition has moved to another module.
     """
     definition.__module__ = "aioteredo"
     return definition

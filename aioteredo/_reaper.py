@@ -1,6 +1,6 @@
-"""Cancelling on one background thread: for finalizers, and for cancels without a thread.
+"""One background thread that cancels for callers that cannot wait, such as finalizers.
 
-The thread is started when there is something to do, and ends when there is nothing left.
+The thread is started by the first call that is handed over, and ends when none is left.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ class Reaper:
 
     def forget(self) -> None:
         """Forget the calls and the thread, as the child of a fork must."""
-        # A finalizer can interrupt any Python code, even the methods of this class and
-        # of threading. SimpleQueue.put() and a lock that is only tried never block it.
+        # A finalizer can interrupt any Python code, even the methods of this class and of
+        # threading. It would wait without an end for a lock that the interrupted code
+        # holds. SimpleQueue.put() is reentrant, and ``_running`` is only acquired if it is
+        # free.
         self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._running = _thread.allocate_lock()  # held from the start to the last call
+        self._running = _thread.allocate_lock()  # held while there is a thread
 
     def hand_over(self, call: Callable[[], object]) -> None:
-        """Have *call* called soon. From any thread or finalizer; exceptions are dropped.
+        """Have *call* called soon. From any thread or finalizer. Exceptions are dropped.
 
-        If no thread can be started, it waits for the next :meth:`run_pending`.
+        If no thread can be started, the call waits for the next :meth:`run_pending`.
         """
         self._calls.put(call)
         self._start()
@@ -48,13 +50,13 @@ class Reaper:
             return  # the thread that runs will find the call
         try:
             # threading.Thread takes locks that the interrupted code may hold, so a
-            # finalizer starts a bare thread. The bare thread starts the proper one: the
-            # interpreter waits for that before it exits, and threading knows it.
-            _thread.start_new_thread(self._start_proper_thread, ())
-        except RuntimeError:  # no thread can be started
+            # finalizer starts a bare thread. The bare thread starts one of threading,
+            # because the interpreter waits for such a thread before it exits.
+            _thread.start_new_thread(self._start_joined_thread, ())
+        except RuntimeError:  # The system refuses another thread.
             self._running.release()
 
-    def _start_proper_thread(self) -> None:  # pragma: no cover - a bare thread isn't traced
+    def _start_joined_thread(self) -> None:  # pragma: no cover - a bare thread isn't traced
         try:
             start_thread(self._run, name="aioteredo reaper")
         except BackendError:
@@ -65,7 +67,7 @@ class Reaper:
             self.run_pending()
             self._running.release()
 
-            # A call that was handed over after the last look, and before the release,
+            # Look again: a call that was handed over between the last look and the release
             # has started no thread.
             if self._calls.empty() or not self._running.acquire(blocking=False):
                 return
@@ -73,5 +75,5 @@ class Reaper:
 
 reaper: Final = Reaper()
 
-# The thread stayed in the parent, and so did the registrations that it cancels.
+# A forked child does not have the thread, and must not make the calls of its parent.
 after_fork_in_child(reaper.forget)

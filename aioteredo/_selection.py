@@ -21,20 +21,23 @@ ENTRY_POINT_GROUP: Final = "aioteredo.backends"
 ENVIRONMENT_VARIABLE: Final = "AIOTEREDO_BACKEND"
 PLATFORM_DEFAULT: Final = "iphlpapi" if sys.platform == "win32" else None
 
-_defaults: dict[object, BackendLike] = {}  # of use_backend, the innermost last
+# The backends of the use_backend() blocks that are open now, the innermost one last.
+_defaults: dict[object, BackendLike] = {}
+
+# The backends that have been loaded, so that a name always stands for the same client.
 _by_name: Final[dict[str, Backend]] = {}
 
-# The names that are being loaded by the caller, by the caller's caller and so on. A
-# context variable also reaches the threads of aioteredo that run a part of the call.
+# The names whose factories are running in this context, the outermost one first. A thread
+# of aioteredo that runs a part of the call has a copy of the context.
 _being_loaded: Final[ContextVar[tuple[str, ...]]] = ContextVar(
     "aioteredo_backends_being_loaded", default=()
 )
 
 
 def check_backend(backend: BackendLike) -> None:
-    """Refuse what cannot be a backend, before anything is done with it.
+    """Check an argument that is a backend or its name.
 
-    :raises TypeError: if it is neither a name nor an object with a backend's methods
+    :raises TypeError: if *backend* is neither a name nor an object with a backend's methods
     """
     if not isinstance(backend, str):
         _check_methods(backend)
@@ -53,9 +56,11 @@ def _check_methods(backend: object) -> None:
 def use_backend(backend: BackendLike) -> AbstractContextManager[None]:
     """Make *backend* the default of the whole process inside a ``with`` block.
 
-    For tests and programs. Blocks may be nested, the innermost wins; all threads see it.
+    All threads see the default. If blocks are nested, the innermost one counts. It takes
+    precedence over ``AIOTEREDO_BACKEND``, and an argument ``backend`` over both.
 
-    :raises TypeError: if it is neither a name nor an object with a backend's methods
+    :param backend: a backend or its name
+    :raises TypeError: if *backend* is neither a name nor a backend
     """
     check_backend(backend)
     return _use_backend(backend)
@@ -63,8 +68,10 @@ def use_backend(backend: BackendLike) -> AbstractContextManager[None]:
 
 @contextmanager
 def _use_backend(backend: BackendLike) -> Iterator[None]:
+    # Two threads can open blocks that overlap without being nested. Each block has a key
+    # of its own, so that it removes its own default only.
     block = object()
-    _defaults[block] = backend  # blocks of two threads need not nest: each has a key
+    _defaults[block] = backend
     try:
         yield
     finally:
@@ -72,69 +79,86 @@ def _use_backend(backend: BackendLike) -> Iterator[None]:
 
 
 def resolve(backend: BackendLike | None) -> Backend:
-    """The backend that is meant. May import and load, so it is called off the loop.
+    """Return the backend for an argument, or the default one for None.
 
-    :raises BackendUnavailableError: if there is no such backend, or not on this system
+    This may import modules and load a native library, so it is not called in a loop.
+
+    :raises BackendUnavailableError: if no backend has the name, or it cannot work here
     """
     source = "backend"
     if backend is None:
         default = _default()
         if default is None:
-            from ._availability import usable  # it asks each backend, so it is not light
+            from ._availability import usable_names  # it imports this module
 
-            raise NoDefaultBackendError(*usable())
+            raise NoDefaultBackendError(*usable_names())
         backend, source = default
+
     if not isinstance(backend, str):
         return backend
     loaded = _by_name.get(backend)
     if loaded is not None:
         return loaded
 
-    # No lock is held here. A factory may ask for another named backend, on this thread
-    # or on one that it waits for, and would wait for that lock until the process ends.
-    # Two threads may therefore load one name at the same time; setdefault() is atomic,
-    # so all of them get the object that was stored first.
+    # No lock is held while the backend is loaded. Its factory may ask for another named
+    # backend, on a thread that it waits for, and that thread would wait for the lock.
+    # Two threads can therefore load one name at the same time. setdefault() is atomic, so
+    # both get the object that was stored first.
     return _by_name.setdefault(backend, _load(backend, source))
 
 
 def _default() -> tuple[BackendLike, str] | None:
-    for backend in list(_defaults.values())[-1:]:
-        return backend, "use_backend()"
+    """Return the default backend, and the setting that it comes from."""
+    open_blocks = list(_defaults.values())
+    if open_blocks:
+        return open_blocks[-1], "use_backend()"
+
     if name := os.environ.get(ENVIRONMENT_VARIABLE):
         return name, ENVIRONMENT_VARIABLE
+
     if PLATFORM_DEFAULT is None:
         return None
     return PLATFORM_DEFAULT, "the platform's default"
 
 
 def default_name() -> str | None:
-    """The name of the backend that is taken if none is named; None: no name is set."""
+    """Return the name of the default backend.
+
+    The result is None if there is no default, or if it is an object of use_backend().
+    """
     default = _default()
-    return default[0] if default and isinstance(default[0], str) else None
+    if default is None:
+        return None
+    backend, _ = default
+    return backend if isinstance(backend, str) else None
 
 
 def names() -> list[str]:
-    """The backends that can be named: ours, then those of other packages."""
-    return [*BUILT_IN, *(n for n in sorted(_entry_points()) if n not in BUILT_IN)]
+    """Return the names of all backends: first the built-in ones, then other packages'."""
+    return [*BUILT_IN, *sorted(_entry_points().keys() - BUILT_IN.keys())]
 
 
 def _load(name: str, source: str) -> Backend:
+    """Make the backend of a name, unless its factory is running already.
+
+    :param source: the setting that the name comes from, for the text of an error
+    """
     outer = _being_loaded.get()
     if name in outer:
         path = " -> ".join([*outer, name])
         raise BackendUnavailableError(
             f"{source}={name!r}: the factory of this backend asks for the backend "
-            f"itself ({path}); let the factory ask for another backend"
+            f"itself ({path}); change the factory so that it asks for another backend"
         )
 
     token = _being_loaded.set((*outer, name))
     try:
-        return _make(name, source)
+        return _make_backend(name, source)
     finally:
         _being_loaded.reset(token)
 
 
-def _make(name: str, source: str) -> Backend:
+def _make_backend(name: str, source: str) -> Backend:
     if name in BUILT_IN:
         try:
             return BUILT_IN[name]()
@@ -147,7 +171,8 @@ def _make(name: str, source: str) -> Backend:
     entry_point = _entry_points().get(name)
     if entry_point is None:
         raise BackendUnavailableError(
-            f"{source}={name!r}: there is no such backend; choose from {_choices()}"
+            f"{source}={name!r}: there is no such backend; choose from "
+            f"{', '.join(map(repr, names()))}"
         )
     try:
         backend: Backend = entry_point.load()()
@@ -156,7 +181,8 @@ def _make(name: str, source: str) -> Backend:
         raise
     except Exception as error:
         raise BackendUnavailableError(
-            f"{source}={name!r}: {entry_point.value} cannot be used: {error}"
+            f"{source}={name!r}: {entry_point.value} cannot be used: {error}; repair "
+            "that package, or use another backend"
         ) from error
     return backend
 
@@ -191,14 +217,12 @@ BUILT_IN: Final[dict[str, Callable[[], Backend]]] = {
 
 
 def _entry_points() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # reads every installed package
+    # Not imported at the top: most programs name no backend of another package, and this
+    # module takes time to import.
+    from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _choices() -> str:
-    return ", ".join(repr(name) for name in names())
-
-
-# The threads of these backends stayed in the parent, so a child makes its own.
+# A forked child does not have the threads of its parent's backends, so it loads its own.
 after_fork_in_child(_by_name.clear)

@@ -1,7 +1,6 @@
 """One blocking call on a thread of its own, awaited to its end.
 
-Registering, cancelling and GetTeredoPort may block. anyio's worker threads are shared
-with the whole program: a service that keeps all of them busy would delay its own close.
+Registering, cancelling and asking for the port may block, so each is called here.
 """
 
 from __future__ import annotations
@@ -22,17 +21,19 @@ from ._parking import ParkingSpot
 T = TypeVar("T")
 
 
+# Not ``anyio.to_thread.run_sync``: the whole program shares anyio's worker threads. A
+# service that keeps all of them busy could not close its watch.
 async def run_sync(
     func: Callable[[], T], *, on_abandoned: Callable[[], object] = lambda: None
 ) -> T:
     """Call *func* on a new thread and return its result, or raise its exception.
 
-    The thread has the caller's :mod:`contextvars` context. A cancel scope waits until
-    *func* has returned, and is delivered at the caller's next checkpoint. So does asyncio's
-    ``task.cancel()``, which is then raised here, with an exception of *func* as its cause.
+    The thread has the caller's :mod:`contextvars` context. A cancellation takes effect when
+    *func* has returned: the one of a cancel scope at the caller's next checkpoint,
+    asyncio's ``task.cancel()`` here, with an exception of *func* as its cause.
 
-    :param on_abandoned: called on the thread after *func* if the task does not wait any
-        more, because it was destroyed or interrupted, or because its loop was closed
+    :param on_abandoned: called on the thread after *func* if the task no longer waits,
+        because it was destroyed or interrupted, or because its loop was closed
     :raises BackendError: if the system refuses another thread; *func* is not called
     """
     spot = ParkingSpot(current_loop())
@@ -54,17 +55,19 @@ async def run_sync(
             # is faster. asyncio delivers a pending task.cancel() only where it suspends.
             waiter = spot.prepare()
 
-            # Not a daemon: an interpreter that exits waits for the thread, and does not
-            # freeze it in the middle of a native call.
+            # Not a daemon thread: the interpreter would freeze it at exit, perhaps in the
+            # middle of a native call.
             start_thread(work)
 
             while True:
                 try:
                     await waiter
                 except cancelled_exc_class as exc:
-                    # A shield does not hold off asyncio's task.cancel(). What the call
-                    # registers can be taken back only when the call has returned.
+                    # A shield does not hold off asyncio's task.cancel(). Go on waiting: a
+                    # registration can be cancelled only when the call that makes it has
+                    # returned.
                     cancelled = exc
+
                 waiter = spot.prepare()
                 if outcome.finished:
                     break
@@ -74,6 +77,7 @@ async def run_sync(
 
     if cancelled is None:
         return outcome.unwrap()
+
     try:
         outcome.unwrap()
     except BaseException as error:
@@ -81,15 +85,15 @@ async def run_sync(
     else:
         raise cancelled
     finally:
-        del cancelled  # else this frame and the exception's traceback are a cycle
+        del cancelled  # Its traceback holds this frame, so the two would be a cycle.
 
 
 class _Shield:
     """A shielded cancel scope that a destroyed coroutine can leave as well.
 
-    The collector closes a coroutine outside of its task, where a cancel scope refuses to
-    be left. A coroutine that its own task closes leaves the scope like any other, or the
-    task would stay shielded.
+    The collector closes a coroutine outside of its task. A cancel scope then refuses to be
+    left, with a RuntimeError that is suppressed here. The scope is always asked, because a
+    task can also close a coroutine of its own, and would stay shielded otherwise.
     """
 
     def __enter__(self) -> None:

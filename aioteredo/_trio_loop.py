@@ -1,4 +1,4 @@
-"""The trio side of :mod:`._loop`, imported only by a program that runs trio."""
+"""The adapter of :mod:`._loop` for trio, imported only in a program that runs trio."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def trio_loop(token: trio.lowlevel.TrioToken) -> EventLoop:
     """Return the adapter for a trio run."""
 
     def is_closed() -> bool:
-        # A token has no other way to tell whether its run has finished. The call is
-        # idempotent, so the run makes one pass however often it is asked.
+        # A token has no attribute that tells whether its run has finished. An idempotent
+        # call is queued once, so many questions in a row wake the run once.
         try:
             token.run_sync_soon(_do_nothing, idempotent=True)
         except trio.RunFinishedError:
@@ -56,9 +56,9 @@ class _Waiter:
         if task is None or self._sleep is None:
             return
 
-        # Ctrl-C can end the sleep before trio has suspended the task. By now the task
-        # may sleep elsewhere, and rescheduling it would end that other sleep. The
-        # coroutine knows: it is suspended exactly while the task sleeps in it.
+        # Ctrl-C can end the sleep before trio has suspended the task. By now the task may
+        # sleep elsewhere, and rescheduling it would end that other sleep. The coroutine of
+        # this sleep is suspended only while the task sleeps in it.
         if self._sleep.cr_suspended:
             reschedule(task)
 

@@ -1,8 +1,4 @@
-"""The ``teredo`` fixture.
-
-pytest imports this in every run of every project that has the package installed, also
-those that never use it. So no backend is imported here until the fixture is used.
-"""
+"""The pytest fixture ``teredo``, in every project that has aioteredo installed."""
 
 from __future__ import annotations
 
@@ -13,10 +9,13 @@ import pytest
 import aioteredo
 
 
-# The annotation names the package, which imports the class for tools that read it.
+# The annotation is read from the package, because SimulatedBackend is not a name of this
+# module: typing.get_type_hints() would not find it.
 @pytest.fixture
 def teredo() -> Iterator[aioteredo.SimulatedBackend]:
-    """A Teredo client of this test's own, which every watch uses by default."""
+    """A simulated Teredo client for one test, which is the default backend during it."""
+    # Not imported at the top: pytest imports this module in each run, even in projects that
+    # never use the fixture.
     from ._selection import use_backend
     from .backends.simulated import SimulatedBackend
 
