@@ -49,7 +49,9 @@ async def test_task_that_closes_a_half_open_watch_is_not_shielded(
         await checkpoint()
         pytest.fail("the task is still shielded")
     assert scope.cancelled_caught
-    wait_until(lambda: not _registration._subscriptions, "the half-open watch was cancelled")
+    wait_until(
+        lambda: not _registration._subscriptions, "the half-open watch was cancelled"
+    )
     wait_until(lambda: client.subscriber_count == 0, "the half-open watch was cancelled")
 
 

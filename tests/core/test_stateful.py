@@ -435,7 +435,8 @@ class Watches:
         counted = sum(other.counted for other in self.watches)
         live = sum(other.live for other in self.watches)
         wait_until(
-            lambda: len(_registration._subscriptions) == live, "the watch is not registered any more"
+            lambda: len(_registration._subscriptions) == live,
+            "the watch is not registered any more",
         )
         wait_until(
             lambda: self.client.subscriber_count == counted, "the watch is cancelled"
@@ -595,7 +596,9 @@ class Watches:
     def as_many_are_registered_as_are_open(self) -> None:
         counted = sum(watch.counted for watch in self.watches)
         assert self.client.subscriber_count == counted
-        assert len(_registration._subscriptions) == sum(watch.live for watch in self.watches)
+        assert len(_registration._subscriptions) == sum(
+            watch.live for watch in self.watches
+        )
         assert self.client.get_port() == self.port
         # a thread that has delivered the end of its call may still be about to return
         wait_until(
