@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 from aioteredo import BackendUnavailableError, MiredoBackend
 
+from ..support.python import output_of
 from ..support.requirements import require
 
 CODE = """
@@ -52,15 +52,8 @@ MODES = [
 
 
 def is_gone(options: list[str], backend: str) -> bool:
-    """Whether the request is gone while the subscription that it made is alive."""
-    result = subprocess.run(
-        [sys.executable, *options, "-c", CODE % backend],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=True,
-    )
-    return result.stdout == "True\n"
+    """Return whether the request is freed while the subscription that it made is alive."""
+    return output_of(CODE % backend, options=options) == "True\n"
 
 
 @pytest.mark.parametrize("options", MODES)

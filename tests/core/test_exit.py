@@ -8,12 +8,10 @@ import sys
 import pytest
 
 from ..native import StandIn
-from ..support.waiting import limit
+from ..support.python import run_python
 
 PREAMBLE = """
 import atexit, asyncio, sys, threading
-from pathlib import Path
-sys.path.insert(0, {root!r})
 
 @atexit.register
 def report():  # registered first, so it runs after all else
@@ -81,15 +79,8 @@ del watch
 
 
 def run(code: str, stand_in: StandIn) -> subprocess.CompletedProcess[str]:
-    root = __file__.rpartition("tests")[0]
-    preamble = PREAMBLE.format(root=root, library=stand_in.library)
-    return subprocess.run(
-        [sys.executable, "-W", "ignore::ResourceWarning", "-c", preamble + code],
-        capture_output=True,
-        text=True,
-        timeout=limit(),
-        check=False,
-    )
+    preamble = PREAMBLE.format(library=stand_in.library)
+    return run_python(preamble + code, options=["-W", "ignore::ResourceWarning"])
 
 
 def check(result: subprocess.CompletedProcess[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -23,6 +22,8 @@ from aioteredo import (
     use_backend,
     watch_teredo_port,
 )
+
+from ..support.python import output_of
 
 
 @pytest.fixture(autouse=True)
@@ -166,10 +167,7 @@ def test_public_names() -> None:
 
 
 def modules_after(code: str) -> set[str]:
-    code = f"import sys; {code}; print(*sys.modules)"
-    command = [sys.executable, "-c", code]
-    output = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    return set(output.split())
+    return set(output_of(f"import sys; {code}; print(*sys.modules)").split())
 
 
 def test_import_brings_nothing_else() -> None:
@@ -200,7 +198,7 @@ if pid == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 assert _selection.resolve("simulated") is parents
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
+    assert output_of(code) == ""
 
 
 # backends that ask for other backends

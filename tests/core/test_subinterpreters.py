@@ -6,19 +6,16 @@ The latter share the GIL with the main interpreter and allow daemon threads.
 from __future__ import annotations
 
 import ctypes
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from aioteredo import BackendUnavailableError, IphlpapiBackend, MiredoBackend
 
 from ..native import StandIn
+from ..support.python import ROOT, output_of
 from ..support.requirements import require
-
-ROOT = Path(__file__).parents[2]
 
 RUN = """
 import os, sys, time
@@ -75,16 +72,8 @@ KINDS = ("isolated", "legacy")
 
 
 def run(kind: str, code: str) -> list[str]:
-    """What the code says in a subinterpreter of that kind, in a process of its own."""
-    result = subprocess.run(
-        [sys.executable, "-c", RUN, kind, PREAMBLE + code],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    *lines, last = result.stdout.splitlines()
+    """Run *code* in a subinterpreter of that kind, and return the lines that it writes."""
+    *lines, last = output_of(RUN, kind, PREAMBLE + code).splitlines()
     assert last == "destroyed"
     return lines
 
