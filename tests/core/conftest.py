@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aioteredo import SimulatedBackend
+from aioteredo import SimulatedBackend, _selection
 
 
 @pytest.fixture
@@ -14,3 +14,10 @@ def client() -> Iterator[SimulatedBackend]:
     """A Teredo client with the port 1000."""
     with SimulatedBackend(1000) as client:
         yield client
+
+
+@pytest.fixture
+def no_backend_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No backend is loaded, and the environment does not name one."""
+    monkeypatch.delenv("AIOTEREDO_BACKEND", raising=False)
+    monkeypatch.setattr(_selection, "_by_name", {})

@@ -1,113 +1,36 @@
-"""The end of a process with a watch open: its interpreter exits, or it forks."""
+"""Processes that exit or fork while a watch is open."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 from ..native import StandIn
-from ..support.python import run_python
-
-PREAMBLE = """
-import atexit, asyncio, sys, threading
-
-@atexit.register
-def report():  # registered first, so it runs after all else
-    print(stand_in.registered, stand_in.cancelled, stand_in.misused, stand_in.live)
-
-import anyio
-from aioteredo import *
-from tests.native import StandIn
-
-stand_in = StandIn({library!r})
-backend = stand_in.backend
-
-async def use(ready=lambda: None):
-    async with watch_teredo_port(initial=True, backend=backend) as events:
-        for _ in range(10):
-            await events.receive()
-        ready()
-        async for event in events:
-            pass
-
-stand_in.start(1, -1)
-"""
-
-EXITS = {
-    "the loop has stopped": """
-loop = asyncio.new_event_loop()
-task = loop.create_task(use(loop.stop))
-loop.run_forever()
-task._log_destroy_pending = False
-""",
-    "the loop is closed": """
-loop = asyncio.new_event_loop()
-task = loop.create_task(use(loop.stop))
-loop.run_forever()
-loop.close()
-task._log_destroy_pending = False
-""",
-    "a thread runs the loop": """
-ready = threading.Event()
-threading.Thread(target=lambda: asyncio.run(use(ready.set)), daemon=True).start()
-ready.wait()
-""",
-    "a thread runs trio": """
-ready = threading.Event()
-threading.Thread(
-    target=lambda: anyio.run(use, ready.set, backend="trio"), daemon=True
-).start()
-ready.wait()
-""",
-    "sys.exit": """
-asyncio.run(use(sys.exit))
-""",
-    "a watch is kept": """
-loop = asyncio.new_event_loop()
-watches = [watch_teredo_port(backend=backend) for _ in range(10)]
-streams = [loop.run_until_complete(watch.__aenter__()) for watch in watches]
-""",
-    "a watch was dropped just now": """
-loop = asyncio.new_event_loop()
-watch = watch_teredo_port(backend=backend)
-loop.run_until_complete(watch.__aenter__())
-del watch
-""",
-}
-
-
-def run(code: str, stand_in: StandIn) -> subprocess.CompletedProcess[str]:
-    preamble = PREAMBLE.format(library=stand_in.library)
-    return run_python(preamble + code, options=["-W", "ignore::ResourceWarning"])
-
-
-def check(result: subprocess.CompletedProcess[str]) -> None:
-    assert result.stderr == ""
-    assert result.returncode == 0
-    registered, cancelled, misused, live = map(int, result.stdout.split())
-    assert registered == cancelled >= 1
-    assert misused == live == 0
+from .exits import EXITS, check_quiet_exit, run_exit
 
 
 @pytest.mark.parametrize("exit_", EXITS.values(), ids=EXITS)
-def test_08_interpreter_exits_under_fire(stand_in: StandIn, exit_: str) -> None:
-    """No hang, no crash, no word, and one cancel for each registration."""
-    check(run(exit_, stand_in))
+def test_interpreter_that_exits_during_callbacks_cancels_each_registration_once(
+    stand_in: StandIn, exit_: str
+) -> None:
+    """The process does not hang, does not crash and writes no error."""
+    check_quiet_exit(run_exit(exit_, stand_in))
 
 
-def test_dropped_watch_warns_once(stand_in: StandIn) -> None:
-    """With warnings on, a dropped watch is the one thing said at the exit."""
+def test_watch_that_is_dropped_before_the_exit_warns_once(stand_in: StandIn) -> None:
+    """The process writes one ResourceWarning and nothing else goes wrong."""
     code = "import warnings; warnings.simplefilter('always')\n"
-    result = run(code + EXITS["a watch was dropped just now"], stand_in)
+    result = run_exit(code + EXITS["a watch was dropped just now"], stand_in)
     assert result.stderr.count("ResourceWarning: unclosed <aioteredo.") == 1
     assert result.stdout.split() == ["1", "1", "0", "0"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-def test_23_fork_with_a_watch_open(stand_in: StandIn) -> None:
-    """A child leaves its parent's registration alone, and can open its own watch."""
+def test_forked_child_leaves_the_registration_of_its_parent_and_opens_its_own(
+    stand_in: StandIn,
+) -> None:
+    """The child cancels nothing at its exit, and the watch of the parent goes on."""
     code = """
 import os, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
@@ -136,14 +59,16 @@ for watch in watches:
     loop.run_until_complete(watch.__aexit__(None, None, None))
 loop.close()
 """
-    result = run(code, stand_in)
+    result = run_exit(code, stand_in)
     assert result.stderr == ""
     # The child's report comes after its exit hooks, which have cancelled nothing.
     assert result.stdout.splitlines() == ["child 5", "1 0 0 1", "1 1 0 0"]
 
 
-def test_ctrl_c_before_the_exit_hook_has_begun(stand_in: StandIn) -> None:
-    """A hook that Ctrl-C ended before its first line leaves the work to the second one."""
+def test_ctrl_c_before_the_first_line_of_the_exit_hook_leaves_it_to_the_second_hook(
+    stand_in: StandIn,
+) -> None:
+    """The package registers its exit hook twice, and the second one cancels."""
     code = (
         EXITS["a watch is kept"]
         + """
@@ -155,6 +80,6 @@ def strike(frame, event, argument):
 atexit.register(sys.setprofile, strike)
 """
     )
-    result = run(code, stand_in)
+    result = run_exit(code, stand_in)
     assert "KeyboardInterrupt" in result.stderr
     assert result.stdout.split() == ["10", "10", "0", "0"]

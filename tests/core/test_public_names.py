@@ -52,3 +52,13 @@ async def test_repr_of_a_stream_shows_its_state(client: SimulatedBackend) -> Non
         client.fail(BackendError("GetTeredoPort", 31))
         assert "<aioteredo.PortEventStream failed," in repr(events)
     assert "<aioteredo.PortEventStream closed," in repr(events)
+
+
+def test_every_public_name_exists_and_is_listed_by_dir() -> None:
+    """``dir()`` lists a name before it is used, and private names are not attributes."""
+    assert {*aioteredo.__all__} <= {*dir(aioteredo)}
+    for name in aioteredo.__all__:
+        assert getattr(aioteredo, name) is not None
+    for name in ("no_such_name", "Registration", "resolve"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(aioteredo, name)

@@ -1,4 +1,4 @@
-"""Long counts: a part of each in the plain suite, all of it under the marker ``soak``."""
+"""Long repetitions: a part of each in every run, all of it with ``-m soak``."""
 
 from __future__ import annotations
 
@@ -21,39 +21,43 @@ from aioteredo.backends import iphlpapi
 from ..native import StandIn
 from ..support.requirements import FREE_THREADED
 from ..support.waiting import eventually
-from .test_exit import EXITS, check, run
+from .exits import EXITS, check_quiet_exit, run_exit
 
 every_loop = pytest.mark.every_loop
 
 
-# A native callback takes CPython without the GIL many times as long, because CPython makes
-# and destroys a thread state for each. A tenth of the callbacks would exceed the limit
-# there on a busy machine.
-PART: Final = 100 if FREE_THREADED else 10
+# A free-threaded CPython is much slower in native callbacks, because it makes and destroys
+# a thread state for each. On a busy machine a tenth of them would exceed the time limit.
+DIVISOR: Final = 100 if FREE_THREADED else 10
 
 
-def count(full: int) -> pytest.MarkDecorator:
+def repeated(full: int) -> pytest.MarkDecorator:
+    """Pass ``count`` to a test: a part of *full* in every run, *full* with ``-m soak``."""
     soak = [pytest.mark.soak, pytest.mark.timeout(900)]
-    return pytest.mark.parametrize("count", [full // PART, pytest.param(full, marks=soak)])
+    return pytest.mark.parametrize(
+        "count", [full // DIVISOR, pytest.param(full, marks=soak)]
+    )
 
 
-def ours(threads: list[threading.Thread]) -> list[threading.Thread]:
-    return [thread for thread in threads if thread.name.startswith("aioteredo")]
+def threads_of_the_package() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("aioteredo")]
 
 
-def our_memory() -> int:
-    """Bytes that the package's own lines hold: not the loop's, not coverage's."""
+def memory_of_the_package() -> int:
+    """Return the bytes that lines of the package have allocated and not freed."""
     gc.collect()
     package = str(Path(aioteredo.__file__).parent / "*")
-    ours = [tracemalloc.Filter(inclusive=True, filename_pattern=package)]
-    snapshot = tracemalloc.take_snapshot().filter_traces(ours)
+    filters = [tracemalloc.Filter(inclusive=True, filename_pattern=package)]
+    snapshot = tracemalloc.take_snapshot().filter_traces(filters)
     return sum(trace.size for trace in snapshot.traces)
 
 
 @every_loop
-@count(100_000)
-async def test_every_callback_arrives_in_order(stand_in: StandIn, count: int) -> None:
-    """A buffer that holds them loses and reorders nothing of a native thread's burst."""
+@repeated(100_000)
+async def test_events_of_a_long_burst_are_received_in_order(
+    stand_in: StandIn, count: int
+) -> None:
+    """A buffer that is large enough drops no event of a native thread."""
     async with watch_teredo_port(max_buffer_size=count, backend=stand_in.backend) as events:
         stand_in.start(1, count)
         for number in range(1, count + 1):
@@ -64,15 +68,15 @@ async def test_every_callback_arrives_in_order(stand_in: StandIn, count: int) ->
 
 
 @every_loop
-@count(100_000)
-async def test_stalled_loop_holds_little(stand_in: StandIn, count: int) -> None:
-    """While nobody reads, no more than the buffer is held, and the newest survives."""
+@repeated(100_000)
+async def test_stalled_loop_holds_the_buffer_only(stand_in: StandIn, count: int) -> None:
+    """While no task receives, memory does not grow, and the newest event is kept."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
-        stand_in.fire(1, 1000)  # whatever grows once has grown
+        stand_in.fire(1, 1000)  # Let the buffer and the caches grow to their size.
         tracemalloc.start()
         try:
             stand_in.fire(1, count)
-            assert our_memory() < 16 * 256
+            assert memory_of_the_package() < 16 * 256
         finally:
             tracemalloc.stop()
         received = [await events.receive() for _ in range(16)]
@@ -82,12 +86,12 @@ async def test_stalled_loop_holds_little(stand_in: StandIn, count: int) -> None:
 
 @every_loop
 @pytest.mark.parametrize("name", ["native", "simulated"])
-@count(10_000)
-@pytest.mark.timeout(300)  # a thousand cycles, each of two threads, beside two busy ones
-async def test_opened_and_closed_under_fire(
+@repeated(10_000)
+@pytest.mark.timeout(300)  # A thousand cycles start two thousand threads.
+async def test_watches_that_open_and_close_during_callbacks_leave_nothing(
     stand_in: StandIn, count: int, name: str
 ) -> None:
-    """Open/close cycles leave no registration, no thread and no memory."""
+    """After many cycles no registration, no thread and no memory is left."""
     simulated = SimulatedBackend(restart_every=1e-4)
     backend = stand_in.backend if name == "native" else simulated
     stand_in.start(1, -1)
@@ -99,7 +103,7 @@ async def test_opened_and_closed_under_fire(
             ) as events:
                 if index % 3 == 0:
                     await events.receive()
-        return our_memory()
+        return memory_of_the_package()
 
     tracemalloc.start()
     try:
@@ -111,7 +115,7 @@ async def test_opened_and_closed_under_fire(
     # A watch that is kept takes more than 1,000 bytes. Without the GIL, memory that
     # other threads may still look at is freed some time later.
     assert after - before < (100 * count if FREE_THREADED else 20_000)
-    await eventually(lambda: not ours(threading.enumerate()), "no thread is left")
+    await eventually(lambda: not threads_of_the_package(), "no thread is left")
     assert not _registration._subscriptions
     assert not iphlpapi._subscriptions
     assert simulated.subscriber_count == 0
@@ -119,25 +123,31 @@ async def test_opened_and_closed_under_fire(
     assert stand_in.misused == 0
 
 
-@count(200)
-def test_interpreter_exits_under_fire(stand_in: StandIn, count: int) -> None:
-    """However the interpreter exits with a watch open, it does so quietly."""
+@repeated(200)
+def test_many_interpreters_that_exit_during_callbacks_are_quiet(
+    stand_in: StandIn, count: int
+) -> None:
+    """Each way to exit with a watch open is repeated."""
     exits = list(EXITS.values())
     for number in range(count):
-        check(run(exits[number % len(exits)], stand_in))
+        check_quiet_exit(run_exit(exits[number % len(exits)], stand_in))
 
 
 @every_loop
-@count(1_000)
-async def test_cancelled_at_a_random_await(stand_in: StandIn, count: int) -> None:
-    """Wherever a watch is cancelled, it leaves one cancel for each registration."""
+@repeated(1_000)
+async def test_scope_cancelled_at_a_random_await_leaves_nothing_registered(
+    stand_in: StandIn, count: int
+) -> None:
+    """Each registration is cancelled once, at whichever await the scope is cancelled."""
     await cancelled_at_random(stand_in, count, "scope")
 
 
 @pytest.mark.asyncio_loops
-@count(1_000)
-async def test_cancelled_natively_at_a_random_await(stand_in: StandIn, count: int) -> None:
-    """The same with ``task.cancel()``."""
+@repeated(1_000)
+async def test_task_cancelled_at_a_random_await_leaves_nothing_registered(
+    stand_in: StandIn, count: int
+) -> None:
+    """Each registration is cancelled once, at whichever await the task is cancelled."""
     await cancelled_at_random(stand_in, count, "native")
 
 
