@@ -11,7 +11,7 @@ from aioteredo import SimulatedBackend, _selection
 
 @pytest.fixture
 def client() -> Iterator[SimulatedBackend]:
-    """A Teredo client with the port 1000."""
+    """A simulated Teredo client with the port 1000."""
     with SimulatedBackend(1000) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Programs that exit with a watch open, and a check of what they leave registered."""
+"""Programs that exit with a watch open, and a check of the registrations they leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annotations that frameworks read when a program runs."""
+"""The annotations of public definitions can be read while a program runs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import aioteredo.testing
 from aioteredo import pytest_plugin
 
 
-def annotated() -> Iterator[tuple[str, object]]:
-    """Each public class and function, and the public methods of each class."""
+def annotated_definitions() -> Iterator[tuple[str, object]]:
+    """Yield each public class and function, and the public methods of each class."""
     for module in (aioteredo, aioteredo.testing):
         for name in module.__all__:
             value = getattr(module, name)
@@ -24,6 +24,7 @@ def annotated() -> Iterator[tuple[str, object]]:
             if isinstance(value, type):
                 yield name, value
                 yield from methods(value)
+
     yield "teredo", inspect.unwrap(pytest_plugin.teredo)
 
 
@@ -39,21 +40,22 @@ def methods(cls: type) -> Iterator[tuple[str, object]]:
             yield f"{cls.__name__}.{name}", value
 
 
-ANNOTATED = dict(annotated())
+ANNOTATED = dict(annotated_definitions())
 
 
-def test_every_public_class_and_function_is_looked_at() -> None:
-    """The test below sees the classes, the functions and their methods."""
+def test_list_of_definitions_is_complete() -> None:
+    """The next test checks all classes, functions and methods, and the fixture."""
     aliases = {"BackendLike"}
     expected = {
         name for name in aioteredo.__all__ if not name.startswith("TEREDO_")
     } - aliases
+
     assert expected | {"Driver", "BackendContract"} <= {*ANNOTATED}
     assert {"MiredoBackend.get_port", "SimulatedBackend.subscriber_count"} <= {*ANNOTATED}
     assert inspect.isfunction(ANNOTATED["teredo"])
 
 
 @pytest.mark.parametrize("name", sorted(ANNOTATED))
-def test_annotations_of_public_name_can_be_read(name: str) -> None:
+def test_annotations_of_public_definition_can_be_read(name: str) -> None:
     """``typing.get_type_hints`` finds each name that an annotation uses."""
     typing.get_type_hints(ANNOTATED[name])

@@ -29,7 +29,7 @@ from ..support.waiting import in_time, limit, wait_until
 def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
     stand_in: StandIn, moment: str, unraisable: list[sys.UnraisableHookArgs]
 ) -> None:
-    """Wherever the task is suspended, its registration is cancelled once."""
+    """The registration is cancelled once, wherever the task is suspended."""
     loop = asyncio.new_event_loop()
     reached = asyncio.Event()
 
@@ -40,6 +40,7 @@ def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
                 stand_in.hold(True)
                 stand_in.start(7, 1)
                 stand_in.wait_in_flight()
+
             reached.set()
             if moment == "open":
                 await anyio.sleep_forever()
@@ -63,10 +64,12 @@ def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
     stand_in.hold(False)
     stand_in.join()
     if moment == "receiving":
-        stand_in.change(5)  # finds the loop closed, and lets go of the task
+        # The wake-up fails because the loop is closed, and then nothing holds the task.
+        stand_in.change(5)
 
     def cancelled() -> bool:
-        gc.collect()  # the thread that opens holds on to the task until it is through
+        # Collect repeatedly: the thread that opens the watch holds the task until it ends.
+        gc.collect()
         return stand_in.cancelled >= 1 and not _registration._subscriptions
 
     wait_until(cancelled, "the registration is cancelled")
@@ -74,13 +77,14 @@ def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
     # Without the GIL the collector may finalize the stream before the task. The stream
     # then warns that it is unclosed, which the filters of these tests make an error.
     unclosed = [each for each in unraisable if each.exc_type is ResourceWarning]
+
     assert len(unclosed) <= FREE_THREADED
     assert all("unclosed" in str(each.exc_value) for each in unclosed)
     assert unraisable == unclosed
 
 
 def test_task_destroyed_while_opening_leaves_nothing_registered(stand_in: StandIn) -> None:
-    """The thread that registers for a destroyed task cancels when it is through."""
+    """The thread that registers for the task cancels when the task is gone."""
     loop = asyncio.new_event_loop()
     stand_in.hold(True)
     watch = watch_teredo_port(initial=True, backend=stand_in.backend)
@@ -88,13 +92,14 @@ def test_task_destroyed_while_opening_leaves_nothing_registered(stand_in: StandI
     loop.run_until_complete(wait_all_tasks_blocked())
     stand_in.wait_in_flight()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
-    task.get_coro().close()  # as the collector does it
+    task.get_coro().close()  # The collector destroys a task in this way.
     stand_in.hold(False)
     wait_until(
         lambda: stand_in.cancelled >= 1 and not _registration._subscriptions,
         "the registration is cancelled",
     )
     loop.close()
+
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
 
 
@@ -107,9 +112,9 @@ def test_loop_closed_before_the_task_is_resumed_is_noticed_by_the_next_watch() -
     watch = watch_teredo_port(backend=backend)
     task = loop.create_task(watch.__aenter__())
     task._log_destroy_pending = False  # type: ignore[attr-defined]
-    loop.run_until_complete(started_a_thread())
+    loop.run_until_complete(wait_for_a_thread())
     release.set()
-    wait_until(lambda: not threads(), "the thread has posted its result and ended")
+    wait_until(lambda: not threads_of_calls(), "the thread has posted its result and ended")
     loop.close()
     assert (backend.subscribed, backend.cancelled) == (1, 0)
 
@@ -121,18 +126,18 @@ def test_loop_closed_before_the_task_is_resumed_is_noticed_by_the_next_watch() -
     assert (backend.subscribed, backend.cancelled) == (1, 1)
 
 
-def threads() -> list[threading.Thread]:
+def threads_of_calls() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "aioteredo"]
 
 
-async def started_a_thread() -> None:
-    while not threads():
+async def wait_for_a_thread() -> None:
+    while not threads_of_calls():
         await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("order", ["event, close", "close, event"])
-def test_loop_closed_with_a_wakeup_in_flight_lets_go_of_the_task(order: str) -> None:
-    """The task can be collected, the stream warns, and the reaper cancels."""
+def test_loop_closed_with_a_wakeup_in_flight_frees_the_task(order: str) -> None:
+    """The collector destroys the task, the stream warns, and the reaper cancels."""
     client = SimulatedBackend()
     loop = asyncio.new_event_loop()
 
@@ -149,9 +154,11 @@ def test_loop_closed_with_a_wakeup_in_flight_lets_go_of_the_task(order: str) -> 
     loop.close()
     if order == "close, event":
         client.set_port(1)
+
     with pytest.warns(ResourceWarning, match="unclosed"):
         del task, loop
         gc.collect()
+
     wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
 
 

@@ -1,4 +1,4 @@
-"""Threads that outlive a request must not keep its context variables alive."""
+"""Long-lived threads keep no context variable of the request that started them."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ MODES = [
 ]
 
 
-def is_gone(options: list[str], backend: str) -> bool:
+def request_is_freed(options: list[str], backend: str) -> bool:
     """Return whether the request is freed while the subscription that it made is alive."""
     return output_of(CODE % backend, options=options) == "True\n"
 
 
 @pytest.mark.parametrize("options", MODES)
-def test_simulated_keeps_no_context_of_its_first_watcher(options: list[str]) -> None:
+def test_simulated_thread_keeps_no_context_of_the_first_watcher(options: list[str]) -> None:
     """The notifying thread starts with an empty context, even if threads inherit one."""
-    assert is_gone(options, "SimulatedBackend()")
+    assert request_is_freed(options, "SimulatedBackend()")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Miredo is Linux'")
+@pytest.mark.skipif(sys.platform != "linux", reason="Miredo needs Linux")
 @pytest.mark.parametrize("options", MODES)
-def test_miredo_keeps_no_context_of_its_watcher(options: list[str]) -> None:
-    """The thread of a subscription starts with an empty context as well."""
+def test_miredo_thread_keeps_no_context_of_the_watcher(options: list[str]) -> None:
+    """A subscription's thread starts with an empty context, even if threads inherit one."""
     try:
         MiredoBackend(uid=54_321).get_port()
     except BackendUnavailableError as error:
         require("miredo", str(error))
-    assert is_gone(options, "MiredoBackend(uid=54_321)")
+    assert request_is_freed(options, "MiredoBackend(uid=54_321)")

@@ -25,7 +25,7 @@ every_loop = pytest.mark.every_loop
 
 
 def test_ctrl_c_while_opening_leaves_nothing_registered(stand_in: StandIn) -> None:
-    """Ctrl-C ends trio at once; the thread that registers then cancels."""
+    """Ctrl-C ends trio at once, and the thread that registers then cancels."""
     stand_in.hold(True)
 
     async def main() -> None:
@@ -45,6 +45,7 @@ def test_ctrl_c_while_opening_leaves_nothing_registered(stand_in: StandIn) -> No
         lambda: stand_in.cancelled >= 1 and not _registration._subscriptions,
         "the registration is cancelled",
     )
+
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
 
 
@@ -59,7 +60,7 @@ def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @pytest.fixture
 def interrupt() -> Iterator[Callable[[str], None]]:
-    """Return a function that makes Ctrl-C strike as a function of the package is called."""
+    """Return a function that raises SIGINT when a function of the package is called."""
 
     def interrupt(name: str) -> None:
         def profile(frame: FrameType, event: str, _: object) -> None:
@@ -70,17 +71,18 @@ def interrupt() -> Iterator[Callable[[str], None]]:
                 and "aioteredo" in code.co_filename
             ):
                 sys.setprofile(None)
-                struck.append(name)
+                interrupted.append(name)
                 signal.raise_signal(signal.SIGINT)
 
         sys.setprofile(profile)
 
-    struck: list[str] = []
+    interrupted: list[str] = []
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield interrupt
     sys.setprofile(None)
     signal.signal(signal.SIGINT, before)
-    assert struck, "the function was not called"
+
+    assert interrupted, "the function was not called"
 
 
 @pytest.mark.parametrize("run", [run_on_asyncio, trio.run], ids=["asyncio", "trio"])
@@ -119,7 +121,7 @@ def test_ctrl_c_while_closing_leaves_nothing_registered(
     wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
 
 
-def test_stream_that_ctrl_c_kept_from_closing_warns(
+def test_stream_whose_closing_ctrl_c_prevented_warns(
     client: SimulatedBackend, interrupt: Callable[[str], None]
 ) -> None:
     """A stream that was interrupted before it began to close is an unclosed stream."""
@@ -134,19 +136,20 @@ def test_stream_that_ctrl_c_kept_from_closing_warns(
         with pytest.raises(KeyboardInterrupt):
             run_on_asyncio(main)
         gc.collect()
+
     wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
 
 
-def test_ctrl_c_at_exit_cancels_every_registration() -> None:
-    """An interrupted cancel is tried again after the others; then Ctrl-C is raised."""
-    strikes = iter([KeyboardInterrupt, None, None, KeyboardInterrupt])
+def test_ctrl_c_at_exit_does_not_prevent_any_cancel() -> None:
+    """An interrupted cancel is repeated after the others, and then Ctrl-C is raised."""
+    interruptions = iter([KeyboardInterrupt, None, None, KeyboardInterrupt])
 
-    def strike() -> None:
-        strike = next(strikes, None)
-        if strike is not None:
-            raise strike
+    def raise_next() -> None:
+        interruption = next(interruptions, None)
+        if interruption is not None:
+            raise interruption
 
-    backend = CountingBackend(on_cancel=strike)
+    backend = CountingBackend(on_cancel=raise_next)
     loop = asyncio.new_event_loop()
     watches = [watch_teredo_port(backend=backend) for _ in range(5)]
     for watch in watches:
@@ -162,17 +165,17 @@ class InterruptedLock:
 
     def __init__(self, moment: str) -> None:
         self._lock = threading.RLock()
-        self._strikes = [moment]
+        self._interruptions = [moment]
 
     def acquire(self) -> bool:
-        self._strike("before")
+        self._interrupt("before")
         assert self._lock.acquire(timeout=1), "the lock is still held"
-        self._strike("after")
+        self._interrupt("after")
         return True
 
-    def _strike(self, moment: str) -> None:
-        if moment in self._strikes:
-            self._strikes.remove(moment)
+    def _interrupt(self, moment: str) -> None:
+        if moment in self._interruptions:
+            self._interruptions.remove(moment)
             raise KeyboardInterrupt
 
     __enter__ = acquire
@@ -195,7 +198,7 @@ class InterruptedLock:
 async def test_ctrl_c_at_exit_as_a_lock_is_acquired_leaves_the_lock_free(
     client: SimulatedBackend, lock: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next attempt finds the lock free, and cancels."""
+    """The next attempt acquires the lock and cancels."""
     interrupted = InterruptedLock(moment)
     watch = watch_teredo_port(backend=client)
     events = await watch.__aenter__()
@@ -203,6 +206,7 @@ async def test_ctrl_c_at_exit_as_a_lock_is_acquired_leaves_the_lock_free(
         events._registration._lock = interrupted  # type: ignore[assignment]
     else:
         monkeypatch.setattr(_registration, "_tables_lock", interrupted)
+
     with pytest.raises(KeyboardInterrupt):
         _registration._cancel_all()
     assert interrupted.is_free()

@@ -1,4 +1,4 @@
-"""Events keep their order, and none is lost unseen, on native threads."""
+"""Native threads push events: each is received in order, or counted as missed."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ async def test_stalled_loop_holds_the_buffer_and_one_handle(
         assert len(mailbox._events) == 16
         await wait_all_tasks_blocked()
         received += await receive(events, 16 - posted)
+
     assert received[0].missed == 10_000 - 16
     assert received[-1].port == 10_000
 
@@ -62,7 +63,7 @@ async def test_stalled_loop_holds_the_buffer_and_one_handle(
 async def test_port_that_changed_there_and_back_is_counted_in_missed(
     stand_in: StandIn,
 ) -> None:
-    """If the port changes and changes back unseen, ``missed`` shows it."""
+    """A consumer can tell that the port has changed and changed back."""
     async with watch_teredo_port(max_buffer_size=1, backend=stand_in.backend) as events:
         stand_in.change(1)
         assert await events.receive() == PortEvent(1)
@@ -74,18 +75,20 @@ async def test_port_that_changed_there_and_back_is_counted_in_missed(
 async def test_event_between_the_look_and_the_sleep_wakes_the_consumer(
     stand_in: StandIn,
 ) -> None:
-    """A change between the look at the empty buffer and the sleep is received."""
+    """The consumer looks a second time before it sleeps."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
         mailbox = events._mailbox
         prepare = mailbox._prepare
         late = iter(range(1, 101))
 
         def prepare_late() -> Awaitable[None]:
-            stand_in.change(next(late))  # the deque was empty, the task not yet waiting
+            # The first look has found no event, and the task does not sleep yet.
+            stand_in.change(next(late))
             return prepare()
 
         mailbox._prepare = prepare_late
         received = await receive(events, 100)
+
     assert [event.port for event in received] == [*range(1, 101)]
 
 
@@ -97,7 +100,7 @@ async def test_order_is_kept_even_if_callbacks_overlap(
     """No event is lost or overtaken, even if the system overlaps its callbacks."""
 
     def clock() -> int:
-        time.sleep(0)  # between numbering and appending, another thread has its chance
+        time.sleep(0)  # Let another thread run between the numbering and the appending.
         return time.monotonic_ns()
 
     monkeypatch.setattr(_mailbox, "monotonic_ns", clock)
@@ -106,9 +109,11 @@ async def test_order_is_kept_even_if_callbacks_overlap(
     ) as events:
         stand_in.fire(1, 2500, threads=4, overlapping=overlapping)
         received = await receive(events, 10_000)
+
     assert not any(event.missed for event in received)
     times = [event.monotonic_ns for event in received]
     assert times == sorted(times)
+
     for first in range(1, 10_001, 2500):
         mine = [e.port for e in received if first <= (e.port or 0) < first + 2500]
         assert mine == [*range(first, first + 2500)]
@@ -118,7 +123,7 @@ async def test_order_is_kept_even_if_callbacks_overlap(
 async def test_scope_cancelled_after_the_wakeup_loses_no_event(
     client: SimulatedBackend,
 ) -> None:
-    """A task that is cancelled between its wake-up and its turn loses no event."""
+    """The event is received by the task, or by the next call of ``receive``."""
     received = []
 
     async def wait() -> None:
@@ -130,8 +135,11 @@ async def test_scope_cancelled_after_the_wakeup_loses_no_event(
             await wait_all_tasks_blocked()
             events._mailbox.push(1, 0)
             tasks.cancel_scope.cancel()
-        if not received:  # the loop decides which of the two comes first
+
+        # The loop may run the wake-up or the cancellation first.
+        if not received:
             await wait()
+
     assert received == [PortEvent(1)]
 
 
@@ -139,7 +147,7 @@ async def test_scope_cancelled_after_the_wakeup_loses_no_event(
 async def test_task_cancelled_after_the_wakeup_loses_no_event(
     client: SimulatedBackend,
 ) -> None:
-    """``task.cancel()`` between the wake-up and the turn loses no event either."""
+    """After ``task.cancel()``, the next call of ``receive`` returns the event."""
     async with watch_teredo_port(backend=client) as events:
         task = asyncio.ensure_future(events.receive())
         await wait_all_tasks_blocked()
@@ -147,4 +155,5 @@ async def test_task_cancelled_after_the_wakeup_loses_no_event(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
         assert await events.receive() == PortEvent(1)

@@ -1,4 +1,4 @@
-"""Watches that nobody closes: dropped, or left behind by a closed event loop."""
+"""Watches that are dropped without being closed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from ..support.waiting import eventually, in_time, join, limit, start_thread, wa
 every_loop = pytest.mark.every_loop
 
 
-def test_callbacks_after_the_loop_was_closed_do_no_harm(
+def test_callbacks_after_the_loop_was_closed_raise_nothing(
     stand_in: StandIn, unraisable: list[sys.UnraisableHookArgs]
 ) -> None:
-    """Callbacks after loop.close() raise nothing; dropping the watch cancels it."""
+    """Dropping the watch then warns, and the reaper cancels."""
     loop = asyncio.new_event_loop()
     watch = watch_teredo_port(backend=stand_in.backend)
     events = loop.run_until_complete(watch.__aenter__())
@@ -37,32 +37,37 @@ def test_callbacks_after_the_loop_was_closed_do_no_harm(
     before = stand_in.called
     wait_until(lambda: stand_in.called >= before + 1000, "a thousand callbacks")
     stand_in.join()
+
     with pytest.warns(ResourceWarning, match="unclosed"):
         del watch, events
         gc.collect()
+
     wait_until(lambda: not stand_in.live, "the registration is cancelled")
     assert not unraisable
 
 
 @every_loop
 async def test_dropped_watch_warns_and_is_cancelled(stand_in: StandIn) -> None:
-    """Dropping a watch warns and returns at once; a thread cancels the registration."""
+    """Dropping the watch does not wait for a callback; the reaper does."""
     watch = watch_teredo_port(backend=stand_in.backend)
     events = await watch.__aenter__()
     stand_in.hold(True)
     stand_in.start(7, 1)
     stand_in.wait_in_flight()
+
     with pytest.warns(ResourceWarning, match=r"unclosed .*PortEventStream"):
-        del watch, events  # returns, though cancelling must wait
+        del watch, events  # This returns while the callback is in flight.
         gc.collect()
+
     stand_in.hold(False)
     await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
+
     assert stand_in.cancelled == 1
 
 
 @every_loop
 async def test_watch_dropped_by_its_own_callback_is_cancelled(stand_in: StandIn) -> None:
-    """A watch whose last reference dies inside its own callback is cancelled as well."""
+    """The collector may destroy the watch on the notifying thread."""
     watch = watch_teredo_port(backend=stand_in.backend)
     events = await watch.__aenter__()
     cycle: list[object] = [watch, events]
@@ -71,8 +76,8 @@ async def test_watch_dropped_by_its_own_callback_is_cancelled(stand_in: StandIn)
     original = Mailbox.push
 
     def push(self: Mailbox, port: int | None, kind: int) -> None:
-        # The notifying thread catches its own warning. On free-threaded builds the
-        # filters belong to a context, and those of the test's are not known here.
+        # The notifying thread catches its own warning. On free-threaded builds warning
+        # filters belong to a context, and this thread does not have the test's context.
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             gc.collect()
@@ -87,14 +92,17 @@ async def test_watch_dropped_by_its_own_callback_is_cancelled(stand_in: StandIn)
             stand_in.change(5)
     finally:
         gc.enable()
+
     assert [w.category for w in caught] == [ResourceWarning]
     await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
+
     assert stand_in.cancelled == 1
 
 
 def test_loop_that_ends_leaves_the_watch_of_another_loop_alone(stand_in: StandIn) -> None:
-    """A loop that ends does not disturb a watch on the loop of another thread."""
-    opened, closed = threading.Barrier(2), threading.Event()
+    """A watch on the loop of another thread goes on."""
+    opened = threading.Barrier(2)
+    closed = threading.Event()
     received: list[PortEvent] = []
 
     async def short() -> None:
@@ -117,13 +125,14 @@ def test_loop_that_ends_leaves_the_watch_of_another_loop_alone(stand_in: StandIn
     join(first)
     closed.set()
     join(second)
+
     assert received == [PortEvent(1), PortEvent(2)]
 
 
-def test_stream_closed_without_a_running_loop_is_cancelled_by_a_thread(
+def test_stream_closed_without_a_running_loop_is_cancelled_by_the_reaper(
     stand_in: StandIn,
 ) -> None:
-    """If a destroyed coroutine closes the stream in its ``finally``, a thread cancels."""
+    """A destroyed coroutine can close a stream in its ``finally`` block."""
     loop = asyncio.new_event_loop()
     events = loop.run_until_complete(
         watch_teredo_port(backend=stand_in.backend).__aenter__()
@@ -132,6 +141,7 @@ def test_stream_closed_without_a_running_loop_is_cancelled_by_a_thread(
     with pytest.raises(RuntimeError):
         events.aclose().send(None)
     wait_until(lambda: not _registration._subscriptions, "the registration is cancelled")
+
     assert (stand_in.live, stand_in.cancelled) == (0, 1)
 
 
@@ -139,12 +149,12 @@ def test_stream_closed_without_a_running_loop_is_cancelled_by_a_thread(
 async def test_destroyed_task_leaves_the_block_without_awaiting(
     client: SimulatedBackend,
 ) -> None:
-    """A task that is destroyed in the block must not await, so a thread cancels."""
+    """A task that is destroyed in the block must not await, so the reaper cancels."""
     streams = watch_teredo_port(backend=client)
     events = await streams.__aenter__()
     coroutine_exit = streams.__aexit__(GeneratorExit, GeneratorExit(), None)
     with pytest.raises(StopIteration):
-        coroutine_exit.send(None)  # it ended without a suspension
+        coroutine_exit.send(None)  # The coroutine ends without suspending.
     await eventually(lambda: client.subscriber_count == 0, "the registration is cancelled")
     with pytest.raises(ClosedResourceError):
         await events.receive()
@@ -152,7 +162,7 @@ async def test_destroyed_task_leaves_the_block_without_awaiting(
 
 @every_loop
 async def test_closed_watch_is_dropped_without_a_warning(client: SimulatedBackend) -> None:
-    """A watch that was closed can be dropped silently."""
+    """The finalizer of a closed stream has nothing to do."""
     async with watch_teredo_port(backend=client) as events:
         pass
     with warnings.catch_warnings():
@@ -165,7 +175,7 @@ async def test_closed_watch_is_dropped_without_a_warning(client: SimulatedBacken
 async def test_task_that_waits_for_an_event_of_a_dropped_stream_is_woken(
     client: SimulatedBackend,
 ) -> None:
-    """What ``anext()`` returned does not hold the stream; its task doesn't wait in vain."""
+    """The coroutine of ``anext()`` does not hold the stream, and raises after its end."""
     watch = watch_teredo_port(backend=client)
     event = anext(await watch.__aenter__())
 

@@ -14,8 +14,8 @@ import pytest
 from aioteredo import BackendError, BackendUnavailableError, TeredoError
 
 
-def test_except_teredo_error_catches_every_error() -> None:
-    """All errors are TeredoErrors, and a BackendError is an OSError as well."""
+def test_every_error_is_a_teredo_error() -> None:
+    """A BackendError is an OSError as well."""
     assert issubclass(BackendError, TeredoError)
     assert issubclass(BackendUnavailableError, TeredoError)
     assert issubclass(BackendError, OSError)
@@ -54,7 +54,7 @@ def test_unknown_windows_code_is_shown_as_a_number() -> None:
 
 
 def test_errno_has_no_windows_code() -> None:
-    """A number from the errno table has its errno symbol, and ``winerror`` is None."""
+    """An errno has its own symbol, and ``winerror`` is None."""
     error = BackendError("sendto", errno.EBADF, "errno")
     assert (error.errno, error.symbol) == (errno.EBADF, "EBADF")
     assert error.winerror is None
@@ -66,10 +66,11 @@ def test_errno_has_no_windows_code() -> None:
 def test_copied_or_pickled_error_keeps_its_content(
     duplicate: Callable[[BackendError], BackendError], table: Literal["win32", "errno"]
 ) -> None:
-    """An error that another process sends has the same text, attributes and notes."""
+    """The text, the attributes and the notes are the same."""
     error = BackendError("GetTeredoPort", 87, table)
     error.add_note("a note")
     twin = duplicate(error)
+
     assert type(twin) is BackendError
     assert str(twin) == str(error)
     assert vars(twin) == vars(error)

@@ -1,4 +1,4 @@
-"""Events compare by their content, and can be pickled."""
+"""Events compare by their content, are immutable, and can be pickled."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_events_that_differ_in_another_field_are_unequal(other: object) -> None:
     assert not PortEvent(1) == other
 
 
-def test_comparison_is_left_to_an_object_that_compares_with_anything() -> None:
-    """``mock.ANY`` equals an event, because its own comparison is asked."""
+def test_event_equals_an_object_that_equals_everything() -> None:
+    """Like other classes, an event lets the other object compare as well."""
     assert PortEvent(1) == mock.ANY
     assert not PortEvent(1) != mock.ANY
 
 
 def test_failed_assertion_about_an_event_names_the_field() -> None:
-    """If two events differ, the message of a failed test shows the fields that differ."""
+    """The message of a failed test shows the fields that differ, but not the time."""
     with pytest.raises(AssertionError) as raised:
         assert PortEvent(1, missed=2, monotonic_ns=5) == PortEvent(1, monotonic_ns=6)
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
@@ -48,6 +48,7 @@ def test_failed_assertion_about_a_list_names_the_event_and_the_field() -> None:
     event = PortEvent(1, monotonic_ns=5)
     with pytest.raises(AssertionError) as raised:
         assert [event, event, event] == [PortEvent(1), PortEvent(2, 3)]
+
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
         "3 events, not 2",
         "[1].port: 1 != 2",
@@ -55,14 +56,14 @@ def test_failed_assertion_about_a_list_names_the_event_and_the_field() -> None:
     ]
 
 
-def test_setting_a_field_fails() -> None:
+def test_setting_a_field_raises() -> None:
     """An event is immutable."""
     with pytest.raises(AttributeError):
         PortEvent(1).port = 2  # type: ignore[misc]
 
 
 def test_pickled_event_keeps_its_content() -> None:
-    """An event can be sent to another process."""
+    """All fields of the copy are the same, even the time."""
     event = PortEvent(1, NotificationType.INITIAL, 2, 3)
     assert tuple(pickle.loads(pickle.dumps(event))) == tuple(event)
 

@@ -33,7 +33,7 @@ def test_forked_child_leaves_the_registration_of_its_parent_and_opens_its_own(
     """The child cancels nothing at its exit, and the watch of the parent goes on."""
     code = """
 import os, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
+warnings.simplefilter("ignore", DeprecationWarning)  # os.fork() warns about threads.
 simulated = SimulatedBackend(5)
 
 async def child():
@@ -60,8 +60,9 @@ for watch in watches:
 loop.close()
 """
     result = run_exit(code, stand_in)
+
     assert result.stderr == ""
-    # The child's report comes after its exit hooks, which have cancelled nothing.
+    # The child reports after its exit hooks. They have not cancelled the registration.
     assert result.stdout.splitlines() == ["child 5", "1 0 0 1", "1 1 0 0"]
 
 
@@ -72,14 +73,15 @@ def test_ctrl_c_before_the_first_line_of_the_exit_hook_leaves_it_to_the_second_h
     code = (
         EXITS["a watch is kept"]
         + """
-def strike(frame, event, argument):
+def interrupt(frame, event, argument):
     if event == "call" and frame.f_code.co_name == "_cancel_all":
         sys.setprofile(None)
         raise KeyboardInterrupt
 
-atexit.register(sys.setprofile, strike)
+atexit.register(sys.setprofile, interrupt)
 """
     )
     result = run_exit(code, stand_in)
+
     assert "KeyboardInterrupt" in result.stderr
     assert result.stdout.split() == ["10", "10", "0", "0"]

@@ -1,4 +1,4 @@
-"""Programs that are frozen into one file hold the modules that import statements name."""
+"""A program that is frozen into one file contains every module of the package."""
 
 from __future__ import annotations
 
@@ -21,33 +21,36 @@ ENTRY_MODULES = (
 
 
 def modules() -> dict[str, Path]:
-    """The modules of the package, by name."""
+    """Return the modules of the package, by name."""
     found = {}
     for path in ROOT.rglob("*.py"):
         parts = ["aioteredo", *path.relative_to(ROOT).with_suffix("").parts]
         if parts[-1] == "__init__":
             parts.pop()
         found[".".join(parts)] = path
+
     return found
 
 
-def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """The import statements that could run, also those inside of functions."""
+def import_statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the import import_statements that can run, even those inside of functions."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child
         elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            for statement in child.orelse:  # tools that freeze a program drop the body
-                yield from statements(statement)
+            # Tools that freeze a program ignore the body of this ``if``.
+            for statement in child.orelse:
+                yield from import_statements(statement)
         else:
-            yield from statements(child)
+            yield from import_statements(child)
 
 
-def imported(name: str, path: Path) -> Iterator[str]:
-    """Whatever the module imports, and the packages that contain it."""
+def imported_names(name: str, path: Path) -> Iterator[str]:
+    """Yield the modules that a module imports, and the packages that contain it."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     yield package
-    for statement in statements(ast.parse(path.read_text(encoding="utf-8"))):
+
+    for statement in import_statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
         else:
@@ -57,19 +60,24 @@ def imported(name: str, path: Path) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in statement.names)
 
 
-def reachable() -> set[str]:
-    """The modules that a chain of import statements connects with an entry module."""
-    known, reached = modules(), set()
+def reachable_modules() -> set[str]:
+    """Return the modules that import statements connect with an entry module."""
+    known = modules()
+    reached = set()
     waiting = list(ENTRY_MODULES)
+
     while waiting:
         name = waiting.pop()
         if name in known and name not in reached:
             reached.add(name)
-            waiting += imported(name, known[name])
+            waiting += imported_names(name, known[name])
+
     return reached
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
-def test_module_is_named_by_an_import_statement(module: str) -> None:
-    """A program that was frozen with the package has this module."""
-    assert module in reachable(), f"no import statement that can run leads to {module}"
+def test_module_is_reached_by_import_statements(module: str) -> None:
+    """Tools that freeze a program follow import statements, and so find this module."""
+    assert module in reachable_modules(), (
+        f"no import statement that can run leads to {module}"
+    )

@@ -1,4 +1,4 @@
-"""Starting a thread, and the reasons why there may be none."""
+"""Starting a thread, and the errors if the system or the interpreter refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aioteredo import BackendError, BackendUnavailableError
 from aioteredo._new_thread import start_thread
 
 
-def raiser(text: str) -> Callable[..., NoReturn]:
+def raise_runtime_error(text: str) -> Callable[..., NoReturn]:
     def fail(*_: object, **__: object) -> NoReturn:
         raise RuntimeError(text)
 
@@ -23,7 +23,7 @@ def raiser(text: str) -> Callable[..., NoReturn]:
 
 @pytest.mark.parametrize("daemon", [True, False])
 def test_thread_runs_the_target_in_an_empty_context(daemon: bool) -> None:
-    """The thread has the name and the kind that were asked for, and no context."""
+    """The thread also has the name and the daemon flag of the arguments."""
     variable: ContextVar[str] = ContextVar("variable", default="empty")
     variable.set("the starter's")
     seen: list[object] = []
@@ -39,8 +39,10 @@ def test_thread_runs_the_target_in_an_empty_context(daemon: bool) -> None:
 def test_thread_that_the_system_refuses_is_a_backend_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A system without another thread may have one later: EAGAIN."""
-    monkeypatch.setattr(threading.Thread, "start", raiser("can't start new thread"))
+    """The error is EAGAIN, because the system may have a thread later."""
+    monkeypatch.setattr(
+        threading.Thread, "start", raise_runtime_error("can't start new thread")
+    )
     with pytest.raises(BackendError, match="^Thread.start") as raised:
         start_thread(print)
     assert raised.value.errno == errno.EAGAIN
@@ -50,8 +52,8 @@ def test_thread_that_the_system_refuses_is_a_backend_error(
 def test_thread_that_a_subinterpreter_refuses_is_unavailable(
     monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """Python refuses daemon threads when they are made, and all threads on starting."""
+    """Python refuses daemon threads when they are made, and others when they start."""
     reason = "thread is not supported for isolated subinterpreters"
-    monkeypatch.setattr(threading.Thread, method, raiser(reason))
+    monkeypatch.setattr(threading.Thread, method, raise_runtime_error(reason))
     with pytest.raises(BackendUnavailableError, match=f"{reason}.*main interpreter"):
         start_thread(print, daemon=True)

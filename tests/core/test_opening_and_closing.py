@@ -1,4 +1,4 @@
-"""Opening and closing a watch on native threads: never blocks the loop, always complete."""
+"""Watches open and close without blocking the event loop, and always to the end."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ every_loop = pytest.mark.every_loop
 
 @every_loop
 async def test_closing_waits_for_a_callback_in_flight(stand_in: StandIn) -> None:
-    """Closing waits for a callback in flight, and the callback never waits for the loop."""
+    """The callback never waits for the event loop, so the two do not deadlock."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
         stand_in.hold(True)
         stand_in.start(7, 1)
         assert await events.receive() == PortEvent(7)
         stand_in.wait_in_flight()
+
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(events.aclose)
             await wait_all_tasks_blocked()
             assert stand_in.live == 1
             stand_in.hold(False)
+
         assert stand_in.live == 0
 
 
@@ -45,7 +47,7 @@ async def test_other_tasks_run_while_a_watch_closes(stand_in: StandIn) -> None:
         nonlocal beats
         for _ in range(100):
             await checkpoint()
-            beats += stand_in.live  # 1 while it waits
+            beats += stand_in.live  # 1 while the cancelling thread waits
         stand_in.hold(False)
 
     async with anyio.create_task_group() as tasks:
@@ -57,14 +59,15 @@ async def test_other_tasks_run_while_a_watch_closes(stand_in: StandIn) -> None:
         assert beats == 100
 
 
-async def cancelled_at(
+async def cancel_use_at(
     moment: str,
     stand_in: StandIn,
     start: Callable[[Callable[[], Awaitable[None]]], object],
     cancel: Callable[[], object],
 ) -> bool:
     """Cancel a watch while it opens, waits or closes; return whether it left at once."""
-    entered, left = anyio.Event(), anyio.Event()
+    entered = anyio.Event()
+    left = anyio.Event()
 
     async def use() -> None:
         try:
@@ -76,6 +79,7 @@ async def cancelled_at(
                     stand_in.wait_in_flight()
                     entered.set()
                     return
+
                 entered.set()
                 await events.receive()
         finally:
@@ -88,11 +92,14 @@ async def cancelled_at(
         stand_in.wait_in_flight()
     else:
         await wait_all_tasks_blocked()
+
     cancel()
     for _ in range(10):
         await checkpoint()
         cancel()
-    await wait_all_tasks_blocked()  # a cancelled task waits too, and does not spin
+
+    # This would not return if the cancelled task were polling instead of waiting.
+    await wait_all_tasks_blocked()
     at_once = left.is_set()
     stand_in.hold(False)
     await left.wait()
@@ -112,9 +119,10 @@ async def test_scope_cancelled_at_any_await_leaves_nothing_registered(
             await use()
 
     async with anyio.create_task_group() as tasks:
-        at_once = await cancelled_at(
+        at_once = await cancel_use_at(
             moment, stand_in, lambda use: tasks.start_soon(run, use), scope.cancel
         )
+
     assert not (at_once and moment != "waiting")
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
     assert stand_in.live == 0
@@ -131,9 +139,10 @@ async def test_task_cancelled_at_any_await_leaves_nothing_registered(
     def start(use: Callable[[], Awaitable[None]]) -> None:
         tasks.append(asyncio.ensure_future(use()))
 
-    at_once = await cancelled_at(moment, stand_in, start, lambda: tasks[0].cancel())
+    at_once = await cancel_use_at(moment, stand_in, start, lambda: tasks[0].cancel())
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
+
     assert not (at_once and moment != "waiting")
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
     assert stand_in.live == 0
@@ -141,7 +150,7 @@ async def test_task_cancelled_at_any_await_leaves_nothing_registered(
 
 @every_loop
 async def test_watch_opens_while_all_worker_threads_are_busy(stand_in: StandIn) -> None:
-    """A watch opens and closes while anyio has no worker thread left."""
+    """Opening and closing do not need the worker threads of anyio."""
     release = threading.Event()
     async with anyio.create_task_group() as tasks:
         limiter = anyio.to_thread.current_default_thread_limiter()
@@ -156,7 +165,7 @@ async def test_watch_opens_while_all_worker_threads_are_busy(stand_in: StandIn) 
 
 @every_loop
 async def test_closing_wakes_the_task_that_waits(stand_in: StandIn) -> None:
-    """A task that waits for an event gets ClosedResourceError when the watch is closed."""
+    """A task that waits for an event gets ClosedResourceError."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
 
         async def wait() -> None:
@@ -167,6 +176,7 @@ async def test_closing_wakes_the_task_that_waits(stand_in: StandIn) -> None:
             tasks.start_soon(wait)
             await wait_all_tasks_blocked()
             await events.aclose()
+
     with contextlib.suppress(StopAsyncIteration), pytest.raises(ClosedResourceError):
         await anext(events)
 
@@ -191,7 +201,9 @@ async def test_second_task_that_closes_waits_for_the_first(stand_in: StandIn) ->
             await wait_all_tasks_blocked()
             assert closed == 0
             stand_in.hold(False)
+
         assert closed == 2
+
     assert stand_in.cancelled == 1
 
 
@@ -199,7 +211,7 @@ async def test_second_task_that_closes_waits_for_the_first(stand_in: StandIn) ->
 async def test_second_task_that_closes_waits_even_if_its_scope_is_cancelled(
     stand_in: StandIn,
 ) -> None:
-    """A cancelled task, too, leaves ``aclose()`` only when no callback runs any more."""
+    """A cancelled task leaves ``aclose()`` only when no callback runs any more."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
         stand_in.hold(True)
         stand_in.start(7, 1)
@@ -220,6 +232,7 @@ async def test_second_task_that_closes_waits_even_if_its_scope_is_cancelled(
             await wait_all_tasks_blocked()
             assert not left
             stand_in.hold(False)
+
         assert left == [0, 0]
 
 
@@ -227,7 +240,7 @@ async def test_second_task_that_closes_waits_even_if_its_scope_is_cancelled(
 async def test_second_task_that_closes_waits_even_if_it_is_cancelled(
     stand_in: StandIn,
 ) -> None:
-    """After ``task.cancel()`` it still waits, and then raises CancelledError."""
+    """After ``task.cancel()`` the task waits for the first one, and then raises."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
         stand_in.hold(True)
         stand_in.start(7, 1)
@@ -264,11 +277,12 @@ async def test_other_tasks_run_while_a_watch_opens(stand_in: StandIn) -> None:
 async def test_failure_to_cancel_is_raised_and_the_stream_is_closed(
     client: SimulatedBackend,
 ) -> None:
-    """If the system refuses to cancel, the block raises; the stream is closed anyway."""
+    """If the system refuses to cancel, the block raises, and the stream is closed."""
     client.fail_next_cancel(error := BackendError("CancelMibChangeNotify2", 87))
     with pytest.raises(BackendError) as raised:
         async with watch_teredo_port(backend=client) as events:
             pass
+
     assert raised.value is error
     with pytest.raises(ClosedResourceError):
         await events.receive()
@@ -300,4 +314,5 @@ async def test_failure_to_cancel_does_not_hide_a_cancellation(
     task = asyncio.ensure_future(use())
     with pytest.raises(asyncio.CancelledError) as raised:
         await task
+
     assert isinstance(raised.value.__cause__, BackendError)

@@ -29,7 +29,7 @@ async def sleep_in(spot: ParkingSpot) -> None:
 
 @every_loop
 async def test_wake_resumes_a_sleeping_task_once() -> None:
-    """A task sleeps until ``wake``; further calls find nobody and do nothing."""
+    """Further calls of ``wake`` find no waiter and do nothing."""
     spot = ParkingSpot(current_loop())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sleep_in, spot)
@@ -40,15 +40,15 @@ async def test_wake_resumes_a_sleeping_task_once() -> None:
 
 
 @every_loop
-async def test_wake_before_anybody_prepared_posts_nothing() -> None:
-    """A thread that finds no waiter posts nothing: a task looks before it sleeps."""
+async def test_wake_without_a_waiter_posts_nothing() -> None:
+    """A task that has not prepared looks for an event before it sleeps."""
     spot = ParkingSpot(replace(current_loop(), post=pytest.fail))
     assert spot.wake()
 
 
 @every_loop
 async def test_wake_between_preparing_and_sleeping_is_not_lost() -> None:
-    """A wake-up that comes after ``prepare`` ends the sleep that begins after it."""
+    """A wake-up after ``prepare`` ends the sleep that begins after it."""
     spot = ParkingSpot(current_loop())
     waiter = spot.prepare()
     spot.wake()
@@ -56,8 +56,8 @@ async def test_wake_between_preparing_and_sleeping_is_not_lost() -> None:
 
 
 @every_loop
-async def test_wake_that_comes_too_late_does_not_end_the_next_wait() -> None:
-    """A posted wake-up for a sleep that was cancelled does not end another wait."""
+async def test_wake_for_a_cancelled_sleep_does_not_end_the_next_wait() -> None:
+    """The posted call finds that its sleep has ended, and leaves the task alone."""
     spot = ParkingSpot(current_loop())
     event = anyio.Event()
     seen = []
@@ -76,15 +76,17 @@ async def test_wake_that_comes_too_late_does_not_end_the_next_wait() -> None:
         await wait_all_tasks_blocked()
         assert not seen
         event.set()
+
     assert seen == [True]
 
 
 @every_loop
 async def test_sleep_after_a_cancelled_one_is_woken() -> None:
-    """The waiter of a cancelled sleep doesn't take the wake-up of the next one."""
+    """The waiter of the cancelled sleep does not take the wake-up of the next one."""
     spot = ParkingSpot(current_loop())
     with anyio.move_on_after(0):
         await spot.prepare()
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sleep_in, spot)
         await wait_all_tasks_blocked()
@@ -93,12 +95,12 @@ async def test_sleep_after_a_cancelled_one_is_woken() -> None:
 
 @every_loop
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, RuntimeError])
-async def test_wake_that_could_not_be_posted_is_made_up_by_the_next(
+async def test_wake_after_a_failed_wake_resumes_the_task(
     error: type[BaseException],
 ) -> None:
     """An exception while posting is raised, and the next call wakes the task.
 
-    A RuntimeError of a loop that is open is not taken for a closed loop.
+    A RuntimeError of a loop that is open is not mistaken for a closed loop.
     """
     loop = current_loop()
     errors = iter([error])
@@ -135,8 +137,8 @@ def sleeper_in_a_closed_loop(
     return spot, weakref.ref(task)
 
 
-def test_wake_after_the_loop_was_closed_says_so_and_lets_go_of_the_task() -> None:
-    """``wake`` returns False, and the task can be collected."""
+def test_wake_after_the_loop_was_closed_returns_false_and_frees_the_task() -> None:
+    """Nothing holds the suspended task any more, so the collector destroys it."""
     spot, task = sleeper_in_a_closed_loop(lambda spot: None)
     gc.collect()
     assert task() is not None
@@ -145,16 +147,16 @@ def test_wake_after_the_loop_was_closed_says_so_and_lets_go_of_the_task() -> Non
     assert task() is None
 
 
-def test_loop_closed_with_a_wakeup_in_flight_lets_go_of_the_task() -> None:
-    """The posted call is the only one that holds the task, and a closed loop drops it."""
+def test_loop_closed_with_a_wakeup_in_flight_frees_the_task() -> None:
+    """Only the posted call holds the task, and a closed loop drops the call."""
     spot, task = sleeper_in_a_closed_loop(lambda spot: spot.wake())
     gc.collect()
     assert task() is None
     assert not spot.waiters
 
 
-def test_wake_after_a_trio_run_has_finished_says_so() -> None:
-    """``wake`` returns False if a waiter is left behind by a finished trio run."""
+def test_wake_after_a_trio_run_has_finished_returns_false() -> None:
+    """A finished run can leave a waiter behind."""
 
     async def main() -> ParkingSpot:
         spot = ParkingSpot(current_loop())
@@ -165,8 +167,8 @@ def test_wake_after_a_trio_run_has_finished_says_so() -> None:
 
 
 @pytest.fixture
-def ctrl_c_as_it_suspends() -> Iterator[Callable[[], None]]:
-    """Have SIGINT raised as trio is about to suspend the task that sleeps next."""
+def ctrl_c_before_the_next_sleep() -> Iterator[Callable[[], None]]:
+    """Return a function that has SIGINT raised as trio is about to suspend a task."""
 
     def profile(frame: FrameType, event: str, _: object) -> None:
         if event == "call" and frame.f_code.co_name == "wait_task_rescheduled":
@@ -179,17 +181,18 @@ def ctrl_c_as_it_suspends() -> Iterator[Callable[[], None]]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_task_that_ctrl_c_kept_from_sleeping_is_not_resumed_elsewhere(
-    ctrl_c_as_it_suspends: Callable[[], None],
+def test_wake_for_a_sleep_that_ctrl_c_prevented_leaves_the_task_alone(
+    ctrl_c_before_the_next_sleep: Callable[[], None],
 ) -> None:
-    """A wake-up for a sleep that never began leaves the task alone where it waits next."""
+    """The task waits for something else by then, and goes on to wait."""
 
     async def main() -> None:
         spot = ParkingSpot(current_loop())
         send, receive = trio.open_memory_channel[str](0)
-        ctrl_c_as_it_suspends()
+        ctrl_c_before_the_next_sleep()
         with pytest.raises(KeyboardInterrupt):
             await spot.prepare()
+
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wake_then_send, spot, send)
             assert await receive.receive() == "sent"
@@ -203,8 +206,8 @@ def test_task_that_ctrl_c_kept_from_sleeping_is_not_resumed_elsewhere(
     trio.run(main)
 
 
-def test_wake_for_a_task_that_has_not_slept_is_ignored() -> None:
-    """A task that finds what it wanted at its second look is not resumed on trio."""
+def test_wake_for_a_task_that_does_not_sleep_is_ignored() -> None:
+    """On trio, a task that found its event at the second look is not rescheduled."""
 
     async def main() -> None:
         spot = ParkingSpot(current_loop())

@@ -1,4 +1,4 @@
-"""The package shows its public names, and nothing else."""
+"""The package shows its public names only."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_pickle_names_no_private_module() -> None:
 
 
 def test_name_that_does_not_exist_raises_attribute_error() -> None:
-    """The error is the one of an ordinary module."""
+    """The error has the text that Python uses for other modules."""
     with pytest.raises(AttributeError, match="module 'aioteredo' has no attribute 'ports'"):
         aioteredo.ports  # type: ignore[attr-defined]  # noqa: B018 - the access raises
 
 
 @pytest.mark.every_loop
 async def test_repr_of_a_stream_shows_its_state(client: SimulatedBackend) -> None:
-    """It shows the backend, the state, and how many events are held and were dropped."""
+    """The repr also shows the backend, and how many events are buffered and missed."""
     async with watch_teredo_port(max_buffer_size=2, backend=client) as events:
         assert repr(events) == (
             f"<aioteredo.PortEventStream open, backend={client!r}, buffered=0, missed=0>"
@@ -50,7 +50,9 @@ async def test_repr_of_a_stream_shows_its_state(client: SimulatedBackend) -> Non
         client.burst([1, 2, 3])
         assert ">, buffered=2, missed=1>" in repr(events)
         client.fail(BackendError("GetTeredoPort", 31))
+
         assert "<aioteredo.PortEventStream failed," in repr(events)
+
     assert "<aioteredo.PortEventStream closed," in repr(events)
 
 

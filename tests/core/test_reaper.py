@@ -1,4 +1,4 @@
-"""The reaper is one thread that cancels the watches which nobody closed."""
+"""The reaper: one thread that cancels the watches that were dropped."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ every_loop = pytest.mark.every_loop
 async def test_many_dropped_watches_share_one_thread(
     client: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One thread cancels any number of watches that are dropped at once."""
+    """One hundred watches that are dropped at once start a single thread."""
     release = threading.Event()
     slow = CountingBackend(on_cancel=release.wait)
     backends: list[Backend] = [slow, *[client] * 100]
     watches = [watch_teredo_port(backend=backend) for backend in backends]
     streams = [await watch.__aenter__() for watch in watches]
     before = threading.active_count()
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         watches.clear()
         streams.clear()
         gc.collect()
+
     reapers = [t for t in threading.enumerate() if t.name == "aioteredo reaper"]
     assert threading.active_count() <= before + 1
     release.set()
     wait_until(lambda: not _registration._subscriptions, "all of them were cancelled")
+
     assert len(reapers) <= 1
     assert client.subscriber_count == 0
 
 
 def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
-    """A call that comes after the thread's last look, before its end, is not lost."""
+    """A call that comes between the last look of the thread and its end is not lost."""
     reaper = _reaper.Reaper()
     made = threading.Event()
 

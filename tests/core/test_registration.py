@@ -1,4 +1,4 @@
-"""A registration is made and cancelled once, even with a backend that misbehaves."""
+"""A registration is cancelled once, even if the backend misbehaves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ every_loop = pytest.mark.every_loop
 async def test_cancel_that_raises_at_exit_does_not_prevent_the_others(
     client: SimulatedBackend,
 ) -> None:
-    """At exit, one ``cancel()`` that raises does not keep the others from theirs."""
+    """At exit, the registrations after the one that raises are cancelled as well."""
 
     def fail() -> None:
         raise ZeroDivisionError
@@ -32,6 +32,7 @@ async def test_cancel_that_raises_at_exit_does_not_prevent_the_others(
     await broken.__aenter__()
     await sound.__aenter__()
     _registration._cancel_all()
+
     assert not _registration._subscriptions
     assert client.subscriber_count == 0
 
@@ -48,6 +49,7 @@ async def test_task_that_closes_a_half_open_watch_is_not_shielded(
         scope.cancel()
         await checkpoint()
         pytest.fail("the task is still shielded")
+
     assert scope.cancelled_caught
     wait_until(
         lambda: not _registration._subscriptions, "the half-open watch was cancelled"
@@ -69,6 +71,7 @@ async def test_subscribe_that_returns_none_raises_type_error() -> None:
     with pytest.raises(TypeError, match=r"<Forgetful>.* cancel, not None"):
         async with watch_teredo_port(backend=Forgetful()):  # type: ignore[arg-type]
             pytest.fail("entered")
+
     assert not _registration._subscriptions
 
 
@@ -82,6 +85,7 @@ async def test_any_exception_of_cancel_is_a_note_on_the_users_exception() -> Non
     with pytest.raises(ZeroDivisionError) as raised:
         async with watch_teredo_port(backend=CountingBackend(on_cancel=fail)):
             raise ZeroDivisionError
+
     assert raised.value.__notes__ == ["while closing the watch: [Errno 9] bad"]
 
 
@@ -107,11 +111,13 @@ async def test_task_that_cancels_itself_registers_nothing() -> None:
         watch_teredo_port(backend=backend).__aenter__,
         lambda: get_teredo_port(backend=backend),
     ]
+
     for call in calls:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call()
         task.uncancel()
+
     assert backend.subscribed == 0
 
 
@@ -128,4 +134,5 @@ async def test_task_can_open_a_watch_after_its_cancellation_was_delivered() -> N
         pass
     assert task.cancelling() == 1
     task.uncancel()
+
     assert (backend.subscribed, backend.cancelled) == (1, 1)

@@ -35,9 +35,11 @@ async def test_argument_wins_over_use_backend_and_that_over_the_environment(
             assert await get_teredo_port() == 2
             assert await get_teredo_port(backend=SimulatedBackend(3)) == 3
         assert await get_teredo_port() == 1
+
     with pytest.raises(BackendUnavailableError, match=r"AIOTEREDO_BACKEND='no-such"):
         await get_teredo_port()
     monkeypatch.setenv("AIOTEREDO_BACKEND", "simulated")
+
     assert await get_teredo_port() in range(49152, 65536)
 
 
@@ -58,7 +60,7 @@ async def test_no_default_backend_raises_and_names_the_choices(
 @pytest.mark.every_loop
 @pytest.mark.skipif(sys.platform == "win32", reason="available there")
 async def test_iphlpapi_on_another_platform_is_unavailable() -> None:
-    """The error says that the backend needs Windows, and what to do."""
+    """The error says that the backend needs Windows, and names the argument *library*."""
     with pytest.raises(BackendUnavailableError, match="needs Windows.*library=PATH"):
         await get_teredo_port(backend="iphlpapi")
 
@@ -94,12 +96,14 @@ async def test_default_of_the_platform_is_used_without_a_choice(
 
 def test_overlapping_use_backend_blocks_remove_their_own_default() -> None:
     """A block that ends removes its own default, even if a later block is open."""
-    first, second = use_backend("one"), use_backend("two")
+    first = use_backend("one")
+    second = use_backend("two")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
     assert _selection._default() == ("two", "use_backend()")
     second.__exit__(None, None, None)
+
     assert not _selection._defaults
 
 
@@ -128,13 +132,14 @@ def test_threads_that_load_one_name_at_once_get_one_object(
     made: list[SimulatedBackend] = []
 
     def make() -> SimulatedBackend:
-        barrier.wait()  # all threads are past the look into the table
+        barrier.wait()  # Each thread has found that the name is not loaded yet.
         made.append(SimulatedBackend())
         return made[-1]
 
     monkeypatch.setitem(_selection.BUILT_IN, "simulated", make)
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(_selection.resolve, ["simulated"] * 8))
+
     assert len(made) == 8
     assert len({id(backend) for backend in got}) == 1
     assert _selection.resolve("simulated") is got[0]

@@ -64,6 +64,7 @@ async def test_events_of_a_long_burst_are_received_in_order(
             event = await events.receive()
             assert event.port == (number & 0xFFFF or None)
             assert event.missed == 0
+
     assert stand_in.called == count
 
 
@@ -74,12 +75,15 @@ async def test_stalled_loop_holds_the_buffer_only(stand_in: StandIn, count: int)
     async with watch_teredo_port(backend=stand_in.backend) as events:
         stand_in.fire(1, 1000)  # Let the buffer and the caches grow to their size.
         tracemalloc.start()
+
         try:
             stand_in.fire(1, count)
             assert memory_of_the_package() < 16 * 256
         finally:
             tracemalloc.stop()
+
         received = [await events.receive() for _ in range(16)]
+
     assert received[0].missed == 1000 + count - 16
     assert received[-1].port == (count & 0xFFFF)
 
@@ -103,6 +107,7 @@ async def test_watches_that_open_and_close_during_callbacks_leave_nothing(
             ) as events:
                 if index % 3 == 0:
                     await events.receive()
+
         return memory_of_the_package()
 
     tracemalloc.start()
@@ -112,10 +117,12 @@ async def test_watches_that_open_and_close_during_callbacks_leave_nothing(
     finally:
         tracemalloc.stop()
         stand_in.join()
-    # A watch that is kept takes more than 1,000 bytes. Without the GIL, memory that
-    # other threads may still look at is freed some time later.
+
+    # A watch that is leaked takes more than 1,000 bytes. A free-threaded CPython frees some
+    # memory later, when no other thread can read it any more.
     assert after - before < (100 * count if FREE_THREADED else 20_000)
     await eventually(lambda: not threads_of_the_package(), "no thread is left")
+
     assert not _registration._subscriptions
     assert not iphlpapi._subscriptions
     assert simulated.subscriber_count == 0
@@ -177,8 +184,10 @@ async def cancelled_at_random(stand_in: StandIn, count: int, way: str) -> None:
                 await checkpoint()
             task.cancel()
             await asyncio.wait([task])
+
     stand_in.join()
     await eventually(lambda: not _registration._subscriptions, "no registration is left")
+
     assert stand_in.live == 0
     assert stand_in.registered == stand_in.cancelled
     assert stand_in.misused == 0

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from .stateful.stories import run_story
 
 # Hypothesis draws only the seed of each story (``use_true_random``). A state machine of
-# Hypothesis chooses the next rule by what has happened, and some steps are a race, so a
-# replay would draw other rules. It also prefers the first choices, opens few watches, and
-# has missed a wake-up flag that was never cleared.
+# Hypothesis chooses a rule by the results of the steps before, and some steps are a race,
+# so a replay would draw other rules. It also prefers the first choices, opens few watches,
+# and has missed a wake-up flag that was never cleared.
 SETTINGS = settings(
     deadline=None,
     database=None,

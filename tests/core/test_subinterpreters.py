@@ -1,6 +1,6 @@
 """Subinterpreters: the isolated ones of PEP 734, and the legacy ones that mod_wsgi makes.
 
-The latter share the GIL with the main interpreter and allow daemon threads.
+A legacy subinterpreter shares the GIL with the main interpreter and allows daemon threads.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ else:
 failure = _interpreters.run_string(interpreter, code)
 assert failure is None, failure
 
-# The interpreter joins its threads, but a thread that was joined still has a few steps of
-# CPython's own to go. CPython aborts the process if it finds one there.
+# The subinterpreter has joined its threads, but a joined thread may still run code of
+# CPython. Destroying the interpreter then would abort the process.
 while sys.platform == "linux" and len(os.listdir("/proc/self/task")) > 1:
     time.sleep(0.001)
 _interpreters.destroy(interpreter)
@@ -46,7 +46,8 @@ import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from aioteredo import BackendUnavailableError, _selection
 
-def say(*words):  # an interpreter's own standard output is lost if the process aborts
+# sys.stdout of the subinterpreter would lose its buffer if the process aborts.
+def say(*words):
     os.write(1, " ".join(map(str, words)).encode() + b"\\n")
 
 class Sink:
@@ -71,7 +72,7 @@ def watch(backend):
 KINDS = ("isolated", "legacy")
 
 
-def run(kind: str, code: str) -> list[str]:
+def run_in_subinterpreter(kind: str, code: str) -> list[str]:
     """Run *code* in a subinterpreter of that kind, and return the lines that it writes."""
     *lines, last = output_of(RUN, kind, PREAMBLE + code).splitlines()
     assert last == "destroyed"
@@ -82,25 +83,28 @@ def run(kind: str, code: str) -> list[str]:
 def miredo() -> str:
     """An expression for the backend, on a machine where it works."""
     if sys.platform != "linux":
-        pytest.skip("Miredo is Linux'")
+        pytest.skip("Miredo needs Linux")
     try:
         MiredoBackend(uid=54_321).get_port()
     except BackendUnavailableError as error:
         require("miredo", str(error))
+
     return "__import__('aioteredo').MiredoBackend(uid=54_321)"
 
 
-def asked(kind: str, backend: str) -> list[str]:
-    return run(kind, f"attempt(lambda: say(({backend}).get_port()))")
+def ask_for_port(kind: str, backend: str) -> list[str]:
+    return run_in_subinterpreter(kind, f"attempt(lambda: say(({backend}).get_port()))")
 
 
-def watched(kind: str, backend: str) -> list[str]:
-    return run(kind, f"backend = {backend}\nattempt(lambda: watch(backend))")
+def watch_in_subinterpreter(kind: str, backend: str) -> list[str]:
+    return run_in_subinterpreter(
+        kind, f"backend = {backend}\nattempt(lambda: watch(backend))"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_iphlpapi_in_a_subinterpreter_is_unavailable(stand_in: StandIn, kind: str) -> None:
-    """Its first callback would abort the process; the constructor says why."""
+    """Its first callback would abort the process, so the constructor raises."""
     code = """
 def use():
     from aioteredo import IphlpapiBackend
@@ -113,30 +117,31 @@ else:
     attempt(use)
 attempt(lambda: _selection.resolve("iphlpapi"))
 """
-    first, second = run(kind, code % stand_in.library)
+    first, second = run_in_subinterpreter(kind, code % stand_in.library)
     if first != "no ctypes":
         assert first.startswith("unavailable: the iphlpapi backend cannot work in a sub")
         assert "main interpreter" in first
+
     assert second.startswith("unavailable: ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_simulated_in_a_subinterpreter_can_be_asked_for_its_port(kind: str) -> None:
-    """The question needs no thread."""
-    (port,) = asked(kind, "_selection.resolve('simulated')")
+    """Asking for the port needs no thread."""
+    (port,) = ask_for_port(kind, "_selection.resolve('simulated')")
     assert int(port) in range(49152, 65536)
 
 
 def test_simulated_in_a_legacy_subinterpreter_can_be_watched() -> None:
-    """Daemon threads are allowed there."""
+    """A legacy subinterpreter allows daemon threads."""
     backend = "__import__('aioteredo').SimulatedBackend(1000)"
-    assert watched("legacy", backend) == ["pushed 1000", "subscribed"]
+    assert watch_in_subinterpreter("legacy", backend) == ["pushed 1000", "subscribed"]
 
 
 def test_simulated_in_an_isolated_subinterpreter_cannot_be_watched() -> None:
-    """The error says that threads are the reason, and nothing is registered."""
+    """The error says that daemon threads are not allowed, and nothing is registered."""
     backend = "__import__('aioteredo').SimulatedBackend(1000)"
-    (line,) = watched("isolated", backend)
+    (line,) = watch_in_subinterpreter("isolated", backend)
     assert line.startswith("unavailable: ")
     assert "thread" in line
     assert "main interpreter" in line
@@ -146,24 +151,25 @@ def test_simulated_in_an_isolated_subinterpreter_cannot_be_watched() -> None:
 def test_miredo_in_a_subinterpreter_can_be_asked_for_its_port(
     miredo: str, kind: str
 ) -> None:
-    """The question needs no thread."""
-    assert asked(kind, miredo) == ["None"]
+    """Asking for the port needs no thread."""
+    assert ask_for_port(kind, miredo) == ["None"]
 
 
 def test_miredo_in_a_legacy_subinterpreter_can_be_watched(miredo: str) -> None:
-    """Daemon threads are allowed there."""
-    assert watched("legacy", miredo) == ["pushed None", "subscribed"]
+    """A legacy subinterpreter allows daemon threads."""
+    assert watch_in_subinterpreter("legacy", miredo) == ["pushed None", "subscribed"]
 
 
 def test_miredo_in_an_isolated_subinterpreter_cannot_be_watched(miredo: str) -> None:
-    """The error says that threads are the reason; the sockets are closed."""
+    """The error says that daemon threads are not allowed, and the sockets are closed."""
     code = f"""
 backend = {miredo}
 before = os.listdir("/proc/self/fd")
 attempt(lambda: watch(backend))
 say(os.listdir("/proc/self/fd") == before)
 """
-    *pushed, unavailable, closed = run("isolated", code)
+    *pushed, unavailable, closed = run_in_subinterpreter("isolated", code)
+
     assert pushed in ([], ["pushed None"])
     assert unavailable.startswith("unavailable: ")
     assert "thread" in unavailable
@@ -189,7 +195,7 @@ say(os.listdir("/proc/self/fd") == before)
     ],
 )
 def test_watch_in_a_subinterpreter_works_or_is_unavailable(kind: str) -> None:
-    """Through an event loop the same holds: an event, or an error that says why."""
+    """Through an event loop, a watch yields an event or raises the same error."""
     code = """
 import asyncio
 from aioteredo import SimulatedBackend, watch_teredo_port
@@ -200,17 +206,17 @@ async def main():
 
 attempt(lambda: asyncio.run(main()))
 """
-    (line,) = run(kind, code)
+    (line,) = run_in_subinterpreter(kind, code)
     if kind == "legacy":
         assert line == "event 1"
     else:
         assert line.startswith("unavailable: ")
 
 
-def test_iphlpapi_outside_of_the_main_interpreter_is_refused(
+def test_iphlpapi_compares_its_interpreter_with_the_main_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The constructor compares the states of the two interpreters."""
+    """The constructor raises if the states of the two interpreters differ."""
 
     def prototype(*_: object) -> Callable[[tuple[str, object]], Callable[[], str]]:
         return lambda function: lambda: function[0]

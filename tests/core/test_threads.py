@@ -1,4 +1,4 @@
-"""One blocking call on a thread of its own."""
+"""``run_sync``: one blocking call on a thread of its own."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ every_loop = pytest.mark.every_loop
 
 
 @every_loop
-async def test_thread_is_waited_for_by_the_interpreter() -> None:
-    """The call runs on another thread, which is no daemon."""
+async def test_call_runs_on_another_thread_that_is_not_a_daemon() -> None:
+    """The interpreter waits for such a thread before it exits."""
     thread = await run_sync(threading.current_thread)
     assert thread is not threading.current_thread()
     assert not thread.daemon
 
 
 @every_loop
-async def test_exception_leaves_no_cycle() -> None:
-    """An exception of the call is raised, and is gone with its handler, without gc."""
+async def test_exception_of_the_call_leaves_no_reference_cycle() -> None:
+    """The exception is freed after its handler, without the garbage collector."""
 
     class Local:
         pass
@@ -44,6 +44,7 @@ async def test_exception_leaves_no_cycle() -> None:
 
     references: list[weakref.ref[Local]] = []
     gc.disable()
+
     try:
         with pytest.raises(ZeroDivisionError) as raised:
             await run_sync(fail)
@@ -55,9 +56,12 @@ async def test_exception_leaves_no_cycle() -> None:
 
 
 @every_loop
-async def test_interrupted_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the moment of starting: the call is made, and undone by its thread."""
-    started, undone = threading.Event(), threading.Event()
+async def test_ctrl_c_while_the_thread_starts_abandons_the_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread makes the call, and then calls ``on_abandoned``."""
+    started = threading.Event()
+    undone = threading.Event()
     start = threading.Thread.start
 
     def interrupted(thread: threading.Thread) -> None:
@@ -69,12 +73,15 @@ async def test_interrupted_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(KeyboardInterrupt):
         await run_sync(lambda: started.wait(limit()), on_abandoned=undone.set)
     started.set()
+
     assert undone.wait(limit())
 
 
 @every_loop
-async def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the system refuses another thread, BackendError says so and nothing is called."""
+async def test_system_that_refuses_a_thread_raises_backend_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The function is not called, and the cause is the RuntimeError of Python."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -82,12 +89,13 @@ async def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(BackendError, match="EAGAIN") as raised:
         await run_sync(pytest.fail)
+
     assert isinstance(raised.value.__cause__, RuntimeError)
 
 
 @every_loop
 async def test_thread_has_the_callers_context() -> None:
-    """The call sees the caller's context variables, as in ``to_thread.run_sync``."""
+    """The call sees the context variables of the caller, as in ``to_thread.run_sync``."""
     variable.set("the caller's")
     assert await run_sync(variable.get) == "the caller's"
 
@@ -96,8 +104,8 @@ variable = contextvars.ContextVar("variable", default="nobody's")
 
 
 @every_loop
-async def test_long_lived_thread_has_an_empty_context() -> None:
-    """A thread that a backend starts in a call keeps nothing of the caller's context."""
+async def test_thread_that_the_call_starts_has_an_empty_context() -> None:
+    """A thread of a backend keeps no context variable of the caller."""
     variable.set("the caller's")
     seen: list[str] = []
 
@@ -112,7 +120,7 @@ async def test_long_lived_thread_has_an_empty_context() -> None:
 async def test_pending_cancel_is_raised_even_if_the_call_is_faster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The task suspends at least once, which is where asyncio delivers a cancellation."""
+    """The task always suspends, because asyncio delivers a cancellation only there."""
 
     def start_and_join(target: Callable[[], object]) -> None:
         start_thread(target).join()
@@ -126,11 +134,11 @@ async def test_pending_cancel_is_raised_even_if_the_call_is_faster(
     task.uncancel()
 
 
-def test_callback_that_ends_the_wait_was_interrupted() -> None:
-    """The task looks at what the thread has done, not at whether the loop told it.
+def test_lost_wakeup_does_not_make_the_task_wait_in_vain() -> None:
+    """At any wake-up, the task looks whether the thread has finished.
 
-    Ctrl-C on an asyncio loop without a handler of its own can hit the loop's callback.
-    The next thing that wakes the task, a cancellation here, ends its wait.
+    Ctrl-C on an asyncio loop without a SIGINT handler can interrupt the posted callback.
+    A cancellation wakes the task here.
     """
     release = threading.Event()
     lost = threading.Event()
@@ -151,10 +159,11 @@ def test_callback_that_ends_the_wait_was_interrupted() -> None:
 
 
 @every_loop
-async def test_coroutine_closed_by_its_own_task_leaves_no_shield() -> None:
-    """A task that closes a call half-way can be cancelled afterwards."""
+async def test_task_that_closes_the_call_half_way_is_not_shielded() -> None:
+    """The task can be cancelled afterwards."""
     release = threading.Event()
     undone = threading.Event()
+
     with anyio.CancelScope() as scope:
         call = run_sync(release.wait, on_abandoned=undone.set)
         call.send(None)
@@ -163,5 +172,6 @@ async def test_coroutine_closed_by_its_own_task_leaves_no_shield() -> None:
         scope.cancel()
         await checkpoint()
         pytest.fail("the task is still shielded")
+
     assert scope.cancelled_caught
     assert undone.wait(limit())

@@ -1,4 +1,4 @@
-"""The public functions and the stream: arguments, iteration, the state after closing."""
+"""The public functions and the stream: arguments, iteration, and the closed stream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ every_loop = pytest.mark.every_loop
 
 @every_loop
 async def test_iteration_yields_each_change(client: SimulatedBackend) -> None:
-    """``async for`` yields each change, after the initial port if that was requested."""
+    """With ``initial=True``, the current port comes first."""
     seen = []
     async with watch_teredo_port(initial=True, backend=client) as events:
         client.set_port(2000)
@@ -37,6 +37,7 @@ async def test_iteration_yields_each_change(client: SimulatedBackend) -> None:
             seen.append((event.port, event.notification_type))
             if event.port is None:
                 break
+
     assert seen == [
         (1000, NotificationType.INITIAL),
         (2000, NotificationType.PARAMETER),
@@ -45,7 +46,7 @@ async def test_iteration_yields_each_change(client: SimulatedBackend) -> None:
 
 
 def test_watch_without_async_with_cannot_be_iterated(client: SimulatedBackend) -> None:
-    """A forgotten ``async with`` fails at once, because the watch is not iterable."""
+    """If the user forgets ``async with``, Python raises TypeError at once."""
     watch = watch_teredo_port(backend=client)
     assert not hasattr(watch, "__aiter__")
     assert not hasattr(watch, "receive")
@@ -79,9 +80,11 @@ async def test_receiving_after_the_block_raises(client: SimulatedBackend) -> Non
     async with watch_teredo_port(initial=True, backend=client) as events:
         pass
     assert client.subscriber_count == 0
+
     for receive in (events.receive, events.__anext__):
         with pytest.raises(ClosedResourceError):
             await receive()
+
     with pytest.raises(ClosedResourceError):
         async for _ in events:
             pytest.fail("an event")
@@ -100,7 +103,7 @@ async def test_stream_can_be_closed_in_the_block_and_again(
 
 @every_loop
 async def test_watch_that_is_entered_twice_raises(client: SimulatedBackend) -> None:
-    """A watch is for one block; the error says how to get another watch."""
+    """The error says how to get another watch."""
     watch = watch_teredo_port(backend=client)
     async with watch:
         with pytest.raises(RuntimeError, match="watch_teredo_port"):
@@ -126,6 +129,7 @@ async def test_watch_can_be_left_in_another_task(client: SimulatedBackend) -> No
     assert await streams[0].receive() == PortEvent(1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(leave)
+
     assert client.subscriber_count == 0
 
 
@@ -142,6 +146,7 @@ async def test_call_in_a_cancelled_scope_registers_nothing(
             scope.cancel()
             await function()
         assert scope.cancelled_caught
+
     assert client.subscriber_count == 0
 
 
@@ -149,7 +154,7 @@ async def test_call_in_a_cancelled_scope_registers_nothing(
 async def test_stream_of_a_watch_that_could_not_open_is_closed(
     client: SimulatedBackend,
 ) -> None:
-    """It is closed, so its finalizer does not warn about a stream that nobody has had."""
+    """The user has never had the stream, so its finalizer must not warn."""
     client.fail_next_subscribe(BackendError("NotifyTeredoPortChange", 8))
     watch = watch_teredo_port(backend=client)
     with pytest.raises(BackendError):
@@ -216,7 +221,7 @@ async def test_copying_a_stream_is_refused_and_the_watch_goes_on(
     unraisable: list[sys.UnraisableHookArgs],
     copied: Callable[[object], object],
 ) -> None:
-    """A copy would close the registration of the original, so TypeError refuses it."""
+    """A copy would close the registration of the original, so it raises TypeError."""
     watch = watch_teredo_port(backend=client)
     async with watch as events:
         for thing in (events, watch):
@@ -225,6 +230,7 @@ async def test_copying_a_stream_is_refused_and_the_watch_goes_on(
         gc.collect()
         client.set_port(1)
         assert await events.receive() == PortEvent(1)
+
     assert not unraisable
 
 

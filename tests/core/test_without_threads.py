@@ -54,6 +54,7 @@ async def test_opening_without_a_thread_raises(
     ):
         with pytest.raises(BackendError, match="EAGAIN"):
             await call()
+
     assert client.subscriber_count == 0
 
 
@@ -69,6 +70,7 @@ async def test_closing_without_a_thread_raises_and_can_be_repeated(
     assert client.subscriber_count == 1
     no_threads(False)
     await events.aclose()
+
     assert client.subscriber_count == 0
 
 
@@ -81,9 +83,11 @@ async def test_closing_without_a_thread_keeps_the_users_exception(
         async with watch_teredo_port(backend=client):
             no_threads(True)
             raise ZeroDivisionError
+
     assert "EAGAIN" in raised.value.__notes__[0]
     no_threads(False)
     _reaper.reaper.run_pending()
+
     assert client.subscriber_count == 0
 
 
@@ -105,6 +109,7 @@ async def test_cancel_without_a_thread_is_done_by_the_next_watch(
     if occasion == "open":
         await watch.__aenter__()
         assert client.subscriber_count == 0
+
     await watch.__aexit__(None, None, None)
     assert client.subscriber_count == 0
 
@@ -123,16 +128,20 @@ async def test_watch_dropped_without_a_thread_is_cancelled_by_the_next_watch(
     tried = threading.Event()
     watch = watch_teredo_port(backend=client)
     events = await watch.__aenter__()
+
     with monkeypatch.context() as patch:
         if refused == "the bare thread":
             patch.setattr("_thread.start_new_thread", refuse)
         else:
             patch.setattr(threading.Thread, "start", refuse)
+
         with pytest.warns(ResourceWarning, match="unclosed"):
             del watch, events
             gc.collect()
+
         assert tried.wait(limit())
         wait_until(lambda: not _reaper.reaper._running.locked(), "the attempt is over")
+
     assert client.subscriber_count == 1
     async with watch_teredo_port(backend=SimulatedBackend()):
         assert client.subscriber_count == 0
@@ -179,7 +188,7 @@ async def import_everything():
     async with watch_teredo_port(backend=SimulatedBackend()):
         await get_teredo_port(backend=SimulatedBackend())
 
-# The other user may not be allowed to read the directory that Python's modules are in.
+# The modules are imported by root: the other user may not be allowed to read them.
 anyio.run(import_everything, backend=sys.argv[1])
 
 os.setgid(65534)
@@ -188,4 +197,5 @@ os.setuid(65534)
 anyio.run(main, backend=sys.argv[1])
 """
     output = output_of(code, loop)
+
     assert output.splitlines() == ["EAGAIN", "EAGAIN", "EAGAIN 1", "0"]

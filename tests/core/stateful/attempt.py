@@ -41,6 +41,7 @@ class Attempt:
     async def run(self) -> None:
         assert self._func is not None
         self._task = current_asyncio_task()
+
         try:
             # A native cancellation is not caught by the scope.
             with suppress(asyncio.CancelledError), CancelScope() as self.scope:
