@@ -49,7 +49,7 @@ class Availability(NamedTuple):
 
 
 def backends() -> Iterator[Availability]:
-    """Try each backend that has a name, and yield its port or the reason against it."""
+    """Try each backend that has a name, and yield its port or the reason it fails."""
     default = default_name()
     listed = names()
     # AIOTEREDO_BACKEND may be misspelt. The user then sees the name with the reason.

@@ -10,7 +10,7 @@ def check_integer(
 ) -> int:
     """Return *value* as an int.
 
-    :param or_none: True to mention None in the errors, because the caller accepts it
+    :param or_none: whether the caller accepts None as well. The errors then mention None
     :raises TypeError: if *value* is not an integer
     :raises ValueError: if *value* is not in *lowest* to *highest*
     """

@@ -37,7 +37,7 @@ def start_thread(
         Context().run(thread.start)
     except RuntimeError as error:
         # An isolated subinterpreter of Python 3.11 refuses every thread. Only the text of
-        # the error differs from the one of a system that has no thread left.
+        # its error distinguishes it from a system that has no thread left.
         if "subinterpreter" in str(error):
             raise BackendUnavailableError(
                 f"aioteredo needs threads, and {error}; use it in the main interpreter"

@@ -50,8 +50,8 @@ class Reaper:
             return  # the thread that runs will find the call
         try:
             # threading.Thread takes locks that the interrupted code may hold, so a
-            # finalizer starts a bare thread. The bare thread starts one of threading,
-            # because the interpreter waits for such a thread before it exits.
+            # finalizer starts a bare thread. The bare thread then starts a
+            # threading.Thread, which the interpreter waits for before it exits.
             _thread.start_new_thread(self._start_joined_thread, ())
         except RuntimeError:  # The system refuses another thread.
             self._running.release()
@@ -67,8 +67,8 @@ class Reaper:
             self.run_pending()
             self._running.release()
 
-            # Look again: a call that was handed over between the last look and the release
-            # has started no thread.
+            # A call that was handed over between the last look and the release has started
+            # no thread, because this one still held the lock. So look again.
             if self._calls.empty() or not self._running.acquire(blocking=False):
                 return
 

@@ -1,6 +1,6 @@
 """The lifetime of one subscription: made once, cancelled once, off the event loop.
 
-Each watch has one :class:`Registration`, which its stream opens and closes.
+Each watch has one :class:`Registration`: the watch opens it, and its stream closes it.
 """
 
 from __future__ import annotations

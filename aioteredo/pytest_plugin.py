@@ -13,7 +13,7 @@ import aioteredo
 # module: typing.get_type_hints() would not find it.
 @pytest.fixture
 def teredo() -> Iterator[aioteredo.SimulatedBackend]:
-    """A simulated Teredo client for one test, which is the default backend during it."""
+    """A simulated Teredo client of this test's own, which every watch uses by default."""
     # Not imported at the top: pytest imports this module in each run, even in projects that
     # never use the fixture.
     from ._selection import use_backend

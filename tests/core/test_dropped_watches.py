@@ -175,7 +175,7 @@ async def test_closed_watch_is_dropped_without_a_warning(client: SimulatedBacken
 async def test_task_that_waits_for_an_event_of_a_dropped_stream_is_woken(
     client: SimulatedBackend,
 ) -> None:
-    """The coroutine of ``anext()`` does not hold the stream, and raises after its end."""
+    """The coroutine of ``anext()`` does not hold the stream, so the task must be woken."""
     watch = watch_teredo_port(backend=client)
     event = anext(await watch.__aenter__())
 

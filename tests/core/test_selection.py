@@ -109,7 +109,7 @@ def test_overlapping_use_backend_blocks_remove_their_own_default() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_forked_child_loads_its_own_backend() -> None:
-    """The child forgets the named backends, whose threads only the parent has."""
+    """The threads of a named backend exist in the parent only, so the child forgets it."""
     code = """
 import os, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
