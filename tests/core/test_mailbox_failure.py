@@ -138,7 +138,7 @@ async def test_failure_wakes_the_consumer() -> None:
 async def test_event_and_failure_after_the_first_look_come_in_order() -> None:
     """If an event and a failure come after the first look, the event is received first."""
 
-    class Late(deque[tuple[int, int | None, int, int]]):
+    class PushAndFailAtFirstPop(deque[tuple[int, int | None, int, int]]):
         def popleft(self) -> tuple[int, int | None, int, int]:
             if not self and mailbox._error is None:
                 mailbox.push(1, 0)
@@ -147,7 +147,7 @@ async def test_event_and_failure_after_the_first_look_come_in_order() -> None:
             return super().popleft()
 
     mailbox = Mailbox(current_loop(), 2)
-    mailbox._events = Late(maxlen=2)
+    mailbox._events = PushAndFailAtFirstPop(maxlen=2)
     assert await mailbox.receive() == PortEvent(1)
     with pytest.raises(BackendError):
         await mailbox.receive()

@@ -65,7 +65,7 @@ async def test_event_is_appended_before_the_wakeup_is_posted() -> None:
 async def test_event_between_the_first_look_and_the_sleep_is_received() -> None:
     """The task looks a second time before it sleeps."""
 
-    class Late(deque[tuple[int, int | None, int, int]]):
+    class PushAfterFirstPop(deque[tuple[int, int | None, int, int]]):
         late = iter([1])
 
         def popleft(self) -> tuple[int, int | None, int, int]:
@@ -76,7 +76,7 @@ async def test_event_between_the_first_look_and_the_sleep_is_received() -> None:
                     mailbox.push(port, 0)
 
     mailbox = Mailbox(current_loop(), 2)
-    mailbox._events = Late(maxlen=2)
+    mailbox._events = PushAfterFirstPop(maxlen=2)
 
     assert await mailbox.receive() == PortEvent(1)
 

@@ -48,7 +48,7 @@ def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
     reaper = _reaper.Reaper()
     made = threading.Event()
 
-    class Late(type(reaper._calls)):  # type: ignore[misc]
+    class HandsOverAtLastLook(type(reaper._calls)):  # type: ignore[misc]
         late = iter([made.set])
 
         def empty(self) -> bool:
@@ -58,7 +58,7 @@ def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
                     reaper.hand_over(call)
             return result
 
-    reaper._calls = Late()
+    reaper._calls = HandsOverAtLastLook()
     reaper.hand_over(lambda: None)
     assert made.wait(limit())
     wait_until(lambda: not reaper._running.locked(), "the reaper has ended")

@@ -61,15 +61,15 @@ async def test_task_that_closes_a_half_open_watch_is_not_shielded(
 async def test_subscribe_that_returns_none_raises_type_error() -> None:
     """The error names the backend, and nothing is registered."""
 
-    class Forgetful(CountingBackend):
+    class ReturnsNone(CountingBackend):
         def subscribe(self, sink: Sink, *, initial: bool) -> None:  # type: ignore[override]
             return None
 
         def __repr__(self) -> str:
-            return "<Forgetful>"
+            return "<ReturnsNone>"
 
-    with pytest.raises(TypeError, match=r"<Forgetful>.* cancel, not None"):
-        async with watch_teredo_port(backend=Forgetful()):  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"<ReturnsNone>.* cancel, not None"):
+        async with watch_teredo_port(backend=ReturnsNone()):  # type: ignore[arg-type]
             pytest.fail("entered")
 
     assert not _registration._subscriptions
