@@ -52,10 +52,12 @@ def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
             stand_in.hold(True)
         task = asyncio.ensure_future(use())
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        await (wait_all_tasks_blocked() if moment == "opening" else reached.wait())
-        await wait_all_tasks_blocked()
         if moment == "opening":
+            await wait_all_tasks_blocked()
             stand_in.wait_in_flight()
+        else:
+            await reached.wait()
+            await wait_all_tasks_blocked()
 
     loop.run_until_complete(in_time(main, "the moment"))
     loop.close()
@@ -74,10 +76,10 @@ def test_loop_closed_under_a_suspended_task_leaves_nothing_registered(
 
     wait_until(cancelled, "the registration is cancelled")
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
+
     # Without the GIL the collector may finalize the stream before the task. The stream
     # then warns that it is unclosed, which the filters of these tests make an error.
     unclosed = [each for each in unraisable if each.exc_type is ResourceWarning]
-
     assert len(unclosed) <= FREE_THREADED
     assert all("unclosed" in str(each.exc_value) for each in unclosed)
     assert unraisable == unclosed

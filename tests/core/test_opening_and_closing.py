@@ -65,7 +65,12 @@ async def cancel_use_at(
     start: Callable[[Callable[[], Awaitable[None]]], object],
     cancel: Callable[[], object],
 ) -> bool:
-    """Cancel a watch while it opens, waits or closes; return whether it left at once."""
+    """Cancel a task that uses a watch, and return whether it left the block at once.
+
+    :param moment: the task is "opening" the watch, "waiting" for an event or "closing"
+    :param start: starts the task
+    :param cancel: cancels the task
+    """
     entered = anyio.Event()
     left = anyio.Event()
 
@@ -87,10 +92,11 @@ async def cancel_use_at(
 
     stand_in.hold(moment == "opening")
     start(use)
-    await (wait_all_tasks_blocked() if moment == "opening" else entered.wait())
     if moment == "opening":
+        await wait_all_tasks_blocked()
         stand_in.wait_in_flight()
     else:
+        await entered.wait()
         await wait_all_tasks_blocked()
 
     cancel()
@@ -123,7 +129,8 @@ async def test_scope_cancelled_at_any_await_leaves_nothing_registered(
             moment, stand_in, lambda use: tasks.start_soon(run, use), scope.cancel
         )
 
-    assert not (at_once and moment != "waiting")
+    if moment != "waiting":
+        assert not at_once
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
     assert stand_in.live == 0
 
@@ -143,7 +150,8 @@ async def test_task_cancelled_at_any_await_leaves_nothing_registered(
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
 
-    assert not (at_once and moment != "waiting")
+    if moment != "waiting":
+        assert not at_once
     assert (stand_in.registered, stand_in.cancelled, stand_in.misused) == (1, 1, 0)
     assert stand_in.live == 0
 
