@@ -17,7 +17,7 @@ from aioteredo import BackendError
 from aioteredo._new_thread import start_thread
 from aioteredo._threads import run_sync
 
-from ..support.waiting import limit
+from ..support.waiting import eventually, limit
 
 every_loop = pytest.mark.every_loop
 
@@ -51,6 +51,38 @@ async def test_exception_of_the_call_leaves_no_reference_cycle() -> None:
         del raised
         await anyio.lowlevel.checkpoint()
         assert references[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.asyncio_loops
+async def test_cancelled_call_leaves_no_cycle() -> None:
+    """After a native ``task.cancel()`` nothing of the call is left, without gc."""
+
+    class Local:
+        def wait(self) -> None:
+            started.set()
+            assert released.wait(limit())
+
+    async def call() -> None:
+        local = Local()
+        references.append(weakref.ref(local))
+        await run_sync(local.wait)
+
+    started, released = threading.Event(), threading.Event()
+    references: list[weakref.ref[Local]] = []
+    gc.disable()
+    try:
+        task = asyncio.ensure_future(call())
+        await anyio.to_thread.run_sync(started.wait, limit())
+        task.cancel()
+        await checkpoint()
+        released.set()
+        await asyncio.wait([task])
+        with pytest.raises(asyncio.CancelledError):
+            task.result()
+        del task
+        await eventually(lambda: references[0]() is None, "the call has gone")
     finally:
         gc.enable()
 
