@@ -34,6 +34,18 @@ async def test_two_adapters_of_one_loop_have_the_same_native_loop() -> None:
     assert current_loop().native is current_loop().native
 
 
+@every_loop
+async def test_waiter_that_two_calls_resume_is_resumed_once() -> None:
+    """Two threads may post a call for one sleep; the second call has no effect."""
+    loop, done = current_loop(), anyio.Event()
+    waiter = loop.create_waiter()
+    loop.post(loop.resume, waiter)
+    loop.post(loop.resume, waiter)
+    loop.post(done.set)
+    await waiter
+    await done.wait()
+
+
 async def adapter() -> EventLoop:
     loop = current_loop()
     assert not loop.is_closed()

@@ -94,6 +94,16 @@ async def test_sleep_after_a_cancelled_one_is_woken() -> None:
 
 
 @every_loop
+async def test_spot_holds_one_waiter() -> None:
+    """The waiter of a sleep that an exception has ended is not kept."""
+    spot = ParkingSpot(current_loop())
+    for _ in range(3):
+        with anyio.move_on_after(0):
+            await spot.prepare()
+    assert len(spot.waiters) == 1
+
+
+@every_loop
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, RuntimeError])
 async def test_wake_after_a_failed_wake_resumes_the_task(
     error: type[BaseException],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -62,3 +65,37 @@ def test_call_handed_over_as_the_reaper_ends_is_made() -> None:
     reaper.hand_over(lambda: None)
     assert made.wait(limit())
     wait_until(lambda: not reaper._running.locked(), "the reaper has ended")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_child_of_a_fork_starts_a_thread_of_its_own() -> None:
+    """The child makes its calls, and none of its parent's, whose thread is not there."""
+    code = """
+import os, sys, threading, warnings
+from aioteredo._reaper import reaper
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
+running, release = threading.Event(), threading.Event()
+reaper.hand_over(lambda: (running.set(), release.wait()))
+reaper.hand_over(lambda: calls.append("the parent's"))
+calls, done = [], threading.Event()
+running.wait()
+pid = os.fork()
+if pid == 0:
+    reaper.hand_over(lambda: calls.append("the child's"))
+    reaper.hand_over(done.set)
+    done.wait(5)
+    print(calls, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+release.set()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=limit(),
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == '["the child\'s"]\n'
