@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import trio
 
-from aioteredo import SimulatedBackend, _registration, watch_teredo_port
+from aioteredo import PortEventStream, SimulatedBackend, _registration, watch_teredo_port
 
 from ..native import StandIn
 from ..support.backends import CountingBackend
@@ -118,6 +118,22 @@ def test_ctrl_c_while_closing_leaves_nothing_registered(
     with pytest.raises(KeyboardInterrupt):
         run(main)
     gc.collect()
+    wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
+
+
+def test_ctrl_c_while_closing_a_stream_that_is_kept_leaves_nothing_registered(
+    client: SimulatedBackend, interrupt: Callable[[str], None]
+) -> None:
+    """The reaper cancels although no finalizer asks for it."""
+    kept: list[PortEventStream] = []
+
+    async def main() -> None:
+        kept.append(await watch_teredo_port(backend=client).__aenter__())
+        interrupt("Mailbox.close")
+        await kept[0].aclose()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_on_asyncio(main)
     wait_until(lambda: client.subscriber_count == 0, "the registration was cancelled")
 
 
