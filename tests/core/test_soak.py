@@ -28,14 +28,14 @@ every_loop = pytest.mark.every_loop
 
 # A free-threaded CPython is much slower in native callbacks, because it makes and destroys
 # a thread state for each. On a busy machine a tenth of them would exceed the time limit.
-DIVISOR: Final = 100 if FREE_THREADED else 10
+CALLBACKS_DIVISOR: Final = 100 if FREE_THREADED else 10
 
 
-def repeated(full: int) -> pytest.MarkDecorator:
+def repeated(full: int, divisor: int = 10) -> pytest.MarkDecorator:
     """Pass ``count`` to a test: a part of *full* in every run, *full* with ``-m soak``."""
     soak = [pytest.mark.soak, pytest.mark.timeout(900)]
     return pytest.mark.parametrize(
-        "count", [full // DIVISOR, pytest.param(full, marks=soak)]
+        "count", [full // divisor, pytest.param(full, marks=soak)]
     )
 
 
@@ -53,7 +53,7 @@ def memory_of_the_package() -> int:
 
 
 @every_loop
-@repeated(100_000)
+@repeated(100_000, CALLBACKS_DIVISOR)
 async def test_events_of_a_long_burst_are_received_in_order(
     stand_in: StandIn, count: int
 ) -> None:
@@ -69,7 +69,7 @@ async def test_events_of_a_long_burst_are_received_in_order(
 
 
 @every_loop
-@repeated(100_000)
+@repeated(100_000, CALLBACKS_DIVISOR)
 async def test_stalled_loop_holds_the_buffer_only(stand_in: StandIn, count: int) -> None:
     """While no task receives, memory does not grow, and the newest event is kept."""
     async with watch_teredo_port(backend=stand_in.backend) as events:
