@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import anyio
 import pytest
@@ -44,6 +45,25 @@ async def test_waiter_that_two_calls_resume_is_resumed_once() -> None:
     loop.post(done.set)
     await waiter
     await done.wait()
+
+
+@every_loop
+async def test_waiter_whose_task_was_just_cancelled_is_not_resumed() -> None:
+    """A call for a sleep that a cancellation has ended has no effect."""
+    loop = current_loop()
+    waiters: list[Awaitable[None]] = []
+
+    async def sleep(scope: anyio.CancelScope) -> None:
+        with scope:
+            waiters.append(loop.create_waiter())
+            await waiters[0]
+
+    scope = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sleep, scope)
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+        loop.resume(waiters[0])  # before the task has run
 
 
 async def adapter() -> EventLoop:
