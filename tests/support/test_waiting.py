@@ -13,7 +13,7 @@ from .loops import ASYNCIO_LOOPS
 HANGING = """
 import anyio
 import pytest
-from tests import waiting
+from tests.support import waiting
 
 waiting.LIMIT, waiting.SHORT_LIMIT = 0.5, 0.1
 
