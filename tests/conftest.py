@@ -1,7 +1,7 @@
-"""One test body on every event loop, under one limit, and a look at what it left behind.
+"""Runs coroutine tests on each event loop and under a limit, and checks for leftovers.
 
-A coroutine test is marked ``every_loop`` or ``asyncio_loops``. It becomes one test for
-each of these loops, and is run here, by the functions of ``loops.py`` and ``waiting.py``.
+A coroutine test is marked ``every_loop`` or ``asyncio_loops``, and becomes one test for
+each of these loops. ``support/loops.py`` and ``support/waiting.py`` do the work.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def loop_name(request: pytest.FixtureRequest) -> str | None:
-    """The name of the event loop that this file runs a coroutine test on."""
+    """The name of the event loop for a coroutine test; None for any other test."""
     name: str | None = getattr(request, "param", None)
     return name
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test for each event loop that a coroutine test is marked for."""
+    """Make one test for each event loop that the marker of a coroutine test asks for."""
     names: list[str] = []
     if next(metafunc.definition.iter_markers("every_loop"), None):
         names = [*loops.ASYNCIO_LOOPS, loops.TRIO]
     elif next(metafunc.definition.iter_markers("asyncio_loops"), None):
         names = [*loops.ASYNCIO_LOOPS]
+
     if names:
         metafunc.parametrize("loop_name", names, indirect=True)
 
@@ -56,16 +57,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     loop_name = pyfuncitem.funcargs.get("loop_name")
     if not isinstance(loop_name, str):
         return None
+
     test = pyfuncitem.obj
     arguments = {
         name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters
     }
-
     seconds = limit_of(pyfuncitem)
 
     async def main() -> None:
         await waiting.in_time(lambda: test(**arguments), "the end of the test", seconds)
 
+    # A test that ignores the cancellation at its limit has a little more time, so that
+    # the error tells the two cases apart.
     loops.run(loop_name, main, 1.2 * seconds)
     return True
 
@@ -74,9 +77,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def limit_of(item: pytest.Item) -> float:
-    """Return the seconds that a coroutine test may take.
+    """Return the number of seconds that a coroutine test may take.
 
-    A test whose pytest-timeout is longer than the usual one has as much more time here.
+    A test whose marker ``timeout`` doubles the usual timeout also doubles its limit here.
     """
     usual = float(item.config.getini("timeout"))
     marker = item.get_closest_marker("timeout")
@@ -86,21 +89,21 @@ def limit_of(item: pytest.Item) -> float:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Shorten pytest-timeout's limit as well, once a test has waited in vain.
+    """Shorten pytest-timeout's limit as well, after a test has reached its limit.
 
     pytest-timeout ends the tests that no cancellation can end. The product shields its
-    threads from being cancelled, so a broken product may have hundreds of these.
+    threads from cancellation, so a broken product may cause hundreds of such tests.
     """
-    if waiting.is_short() and item.get_closest_marker("timeout") is None:
+    if waiting.is_limit_short() and item.get_closest_marker("timeout") is None:
         item.add_marker(pytest.mark.timeout(15))
     return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave the longest tests to pytest-timeout alone.
+    """Switch off ``faulthandler_timeout`` for a test that may take longer than it.
 
-    ``faulthandler_timeout`` is one number for all tests, and ends the whole run. It would
-    end the run in the middle of a long count.
+    ``faulthandler_timeout`` is one number for all tests, and ends the whole run: a soak
+    test would reach it. pytest-timeout still limits the test.
     """
     marker = item.get_closest_marker("timeout")
     last_resort = float(item.config.getini("faulthandler_timeout"))
@@ -109,50 +112,53 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Shorten the limit for the rest of the run once a test has reached it."""
+    """Shorten the limit for the rest of the run when a test has reached it."""
     if report.failed and report.duration >= waiting.LIMIT:
-        waiting.shorten(report.nodeid)
+        waiting.shorten_limit(report.nodeid)
 
 
 def pytest_unconfigure() -> None:
-    """End an interpreter that waits for a thread which never ends.
+    """End the interpreter if it waits at its exit for a thread that hangs.
 
-    The summary is printed by now, but nothing else limits the join of the product's
-    threads, which are not daemons.
+    The threads of the product are not daemons, so the interpreter joins them, and nothing
+    else limits this wait. pytest has printed its summary by then.
     """
     faulthandler.dump_traceback_later(waiting.LIMIT, exit=True)
 
 
-# what a failed assertion says
+# the messages of failed assertions
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Name the fields in which two events differ, or two lists of events.
+    """Name the fields in which two events, or two lists of events, differ.
 
-    pytest would show ``monotonic_ns`` as a difference, which is no part of equality.
+    pytest would also name ``monotonic_ns``, which does not count for equality.
     """
     if op != "==":
         return None
+
     if isinstance(left, PortEvent) and isinstance(right, PortEvent):
         return [f"{left!r} == {right!r}", *differing_fields(left, right)]
+
     if not (isinstance(left, list) and isinstance(right, list)):
         return None
-    if not all(isinstance(each, PortEvent) for each in (*left, *right)):
+    if not all(isinstance(item, PortEvent) for item in (*left, *right)):
         return None
+
     lines = [f"{left!r} == {right!r}"]
     if len(left) != len(right):
         lines.append(f"{len(left)} events, not {len(right)}")
-    for index, (mine, other) in enumerate(zip(left, right, strict=False)):
-        lines += [f"[{index}].{line}" for line in differing_fields(mine, other)]
+    for index, pair in enumerate(zip(left, right, strict=False)):
+        lines += [f"[{index}].{line}" for line in differing_fields(*pair)]
     return lines
 
 
 def differing_fields(left: PortEvent, right: PortEvent) -> list[str]:
     """Return a line for each field that makes two events unequal."""
     return [
-        f"{name}: {mine!r} != {other!r}"
-        for name, mine, other in zip(left._fields, left, right, strict=True)
-        if name != "monotonic_ns" and mine != other
+        f"{name}: {left_value!r} != {right_value!r}"
+        for name, left_value, right_value in zip(left._fields, left, right, strict=True)
+        if name != "monotonic_ns" and left_value != right_value
     ]
 
 
@@ -161,6 +167,7 @@ def differing_fields(left: PortEvent, right: PortEvent) -> list[str]:
 
 @pytest.fixture(scope="session")
 def _stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    """The library of ``stand_in``, which is compiled once for all tests."""
     stand_in, missing = load_stand_in(tmp_path_factory.getbasetemp())
     require("native", missing)
     assert stand_in is not None
@@ -169,10 +176,11 @@ def _stand_in(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
 
 @pytest.fixture
 def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
-    """Iphlpapi as the tests have it: native threads, and behaving as told."""
+    """A library with the exports of iphlpapi.dll, whose native threads a test controls."""
     _stand_in.reset()
     yield _stand_in
-    _stand_in.hold(False)  # A test that failed may still hold callbacks: join would hang.
+
+    _stand_in.hold(False)  # A failed test may still hold callbacks, and join() would hang.
     _stand_in.join()
     try:
         wait_until(lambda: _stand_in.live == 0, "no registration is left behind")
@@ -181,41 +189,49 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _signals_as_usual() -> Iterator[None]:
-    """A shell's background job ignores some, and what it starts would do so as well."""
-    usual: dict[str, Any] = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGQUIT"), signal.SIG_DFL)
-    ignored = [
-        (number, handler)
-        for name, handler in {**usual, "SIGINT": signal.default_int_handler}.items()
-        if (number := getattr(signal, name, None)) is not None
-        if signal.getsignal(number) is signal.SIG_IGN
-    ]
-    for number, handler in ignored:
-        signal.signal(number, handler)
+def _default_signal_handlers() -> Iterator[None]:
+    """Signal handlers as in an interactive shell, even if the tests run in the background.
+
+    A shell lets its background jobs ignore some signals. The processes that the tests
+    start would inherit this, and no signal of a test could end them.
+    """
+    defaults: dict[str, Any] = {
+        "SIGINT": signal.default_int_handler,
+        "SIGTERM": signal.SIG_DFL,
+        "SIGHUP": signal.SIG_DFL,
+        "SIGQUIT": signal.SIG_DFL,
+    }
+    ignored: list[int] = []
+    for name, handler in defaults.items():
+        number = getattr(signal, name, None)  # Windows lacks two of them.
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            ignored.append(number)
+            signal.signal(number, handler)
     yield
-    for number, _ in ignored:
+
+    for number in ignored:
         signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    """A command whose Teredo client is told what to do by the test."""
+    """A process of the command line, whose simulated Teredo client the test controls."""
     with scripted(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 def runs() -> Iterator[Runs]:
-    """A command for ``exec`` that runs until it is told to end."""
+    """A CMD for ``exec`` that records its runs, and runs until the test ends it."""
     with Runs() as runs:
         yield runs
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """No registration and no thread outlives a test.
+    """A check that no registration and no thread outlives the test.
 
-    Only the test that left something behind fails, and not those that come after it.
+    It fails only the test that left something behind, and cleans up for the next tests.
     """
     threads = set(threading.enumerate())
     registrations = set(_registration._subscriptions)
@@ -225,7 +241,8 @@ def nothing_left_behind() -> Iterator[None]:
         if thread.name.startswith("aioteredo"):
             waiting.join(thread)
     try:
-        # A thread may have cancelled a registration, and be about to take it out.
+        # A thread that has cancelled a registration may be about to remove it from the
+        # table, so the table is checked repeatedly.
         wait_until(
             lambda: set(_registration._subscriptions) <= registrations,
             "no registration is left behind",
@@ -239,7 +256,7 @@ def nothing_left_behind() -> Iterator[None]:
 def unraisable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[sys.UnraisableHookArgs]:
-    """What reached :data:`sys.unraisablehook`."""
-    seen: list[sys.UnraisableHookArgs] = []
-    monkeypatch.setattr(sys, "unraisablehook", seen.append)
-    return seen
+    """The arguments of each call of :data:`sys.unraisablehook` during the test."""
+    calls: list[sys.UnraisableHookArgs] = []
+    monkeypatch.setattr(sys, "unraisablehook", calls.append)
+    return calls

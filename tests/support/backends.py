@@ -1,4 +1,4 @@
-"""Backends for the tests of the core."""
+"""A backend for the tests of the core."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from aioteredo._backend import Sink
 
 
 class CountingBackend:
-    """A backend that counts, and calls a function before it subscribes or cancels."""
+    """A backend that counts its calls, and lets a test interfere before each of them.
+
+    It never notifies, and is its own subscription.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The README's code blocks: what users copy is what the tests run."""
+"""The code blocks of README.md, so that the tests run the text that users copy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
-_FENCED = re.findall(r"(?ms)^```(\w+)\n(.*?)^```", README.read_text("utf-8"))
+_FENCED_BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.*?)^```", README.read_text("utf-8"))
 
 
 def blocks(language: str) -> list[str]:
-    return [source for name, source in _FENCED if name == language]
+    """Return the blocks in this language, in the order of the page."""
+    return [source for name, source in _FENCED_BLOCKS if name == language]
 
 
-def block(language: str, word: str) -> str:
-    """The one block that has *word* in it."""
-    (source,) = [source for source in blocks(language) if word in source]
+def block(language: str, text: str) -> str:
+    """Return the only block in this language that contains *text*."""
+    (source,) = [source for source in blocks(language) if text in source]
     return source

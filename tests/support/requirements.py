@@ -1,7 +1,7 @@
-"""What a machine lacks is skipped with the reason, or fails where it is required.
+"""Skips for features that the machine lacks, and failures where CI requires the feature.
 
-``AIOTEREDO_REQUIRE`` lists what must not be skipped: ``native``, ``windows``, ``miredo``,
-``systemd``, ``benchmarks``.
+The environment variable ``AIOTEREDO_REQUIRE`` lists the required features: ``native``,
+``windows``, ``miredo``, ``systemd``, ``benchmarks``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ FREE_THREADED: Final = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def require(feature: str, missing: str | None) -> None:
-    """Skip the test because of *missing*, unless *feature* is required here."""
+    """Skip the test if *missing* names something that *feature* needs and that is absent.
+
+    The test fails instead if ``AIOTEREDO_REQUIRE`` lists the feature.
+    """
     if missing is None:
         return
     if feature in os.environ.get("AIOTEREDO_REQUIRE", "").split(","):
-        pytest.fail(f"{feature} is required here: {missing}")
+        pytest.fail(f"AIOTEREDO_REQUIRE lists {feature}, but this is missing: {missing}")
     pytest.skip(missing)

@@ -1,4 +1,4 @@
-"""Helpers for the stream of a watch."""
+"""A helper for the stream of a watch."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from aioteredo import PortEvent, PortEventStream
 
 
 async def receive(events: PortEventStream, count: int) -> list[PortEvent]:
-    """Receive this number of events."""
+    """Receive *count* events, and return them in their order."""
     return [await events.receive() for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The limit of a test: what hangs fails by its name, and the rest of the run goes on."""
+"""The limit of a test: a test that hangs fails by its name, and the run goes on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from . import waiting
 from .loops import ASYNCIO_LOOPS
 
-# The module shortens the limit of its own process, and hangs in each way in turn.
-HANGING = """
+# This program has short limits of its own, and one test for each way to hang.
+TESTS_THAT_HANG = """
 import anyio
 import pytest
 from tests.support import waiting
@@ -39,31 +39,34 @@ async def test_after():
 """
 
 
-def test_what_hangs_fails_by_name(
+def test_hanging_test_fails_by_its_name(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each test that hangs is among the failed ones, with the line that waited."""
+    """The report names each test that hangs, and the line at which it was waiting."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makeini(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
         "timeout = 60\nfaulthandler_timeout = 100\n"
         "markers =\n    every_loop\n    asyncio_loops\n"
     )
-    pytester.makepyfile(HANGING)
+    pytester.makepyfile(TESTS_THAT_HANG)
+
     result = pytester.runpytest_subprocess(
         *("-p", "tests.conftest", "-p", "no:randomly", "-p", "no:cacheprovider"),
         timeout=waiting.limit(),
     )
-    loops = len(ASYNCIO_LOOPS)
+
+    asyncio_loops = len(ASYNCIO_LOOPS)
+    every_loop = asyncio_loops + 1  # and trio
     outcomes = result.parseoutcomes()
-    assert outcomes["passed"] == 2 * (loops + 1)
-    assert outcomes["failed"] == (loops + 1) + loops + 1
+    assert outcomes["passed"] == 2 * every_loop
+    assert outcomes["failed"] == every_loop + asyncio_loops + 1
     result.stdout.fnmatch_lines(
         [
             "*# the line that waits",
-            "*TimeoutError: the end of the test: not in 0.5 s",
-            "*TimeoutError: no cancellation ended the test in 0.12 s",
-            "*TimeoutError: the impossible: not in 0.1 s (short since *test_hangs*)",
+            "*TimeoutError: the end of the test: not within 0.5 s",
+            "*TimeoutError: no cancellation ended the test within 0.12 s",
+            "*TimeoutError: the impossible: not within 0.1 s (*since *test_hangs*)",
             "FAILED *::test_hangs?trio?*",
             "FAILED *::test_cannot_be_cancelled*",
             "FAILED *::test_polls*",

@@ -1,7 +1,7 @@
-"""One limit for everything that a test waits for, and the helpers that keep to it.
+"""The limit for everything that a test waits for, and the functions that keep to it.
 
-A product that hangs must fail its tests by name. The conftest puts each coroutine test
-under the limit, and shortens the limit once a test has reached it.
+A product that hangs must fail its tests by name. The conftest runs each coroutine test
+under the limit.
 """
 
 from __future__ import annotations
@@ -18,103 +18,103 @@ from anyio.lowlevel import checkpoint
 T = TypeVar("T")
 
 LIMIT: Final = 40.0
-"""Seconds that a test may wait. pytest-timeout's limit is longer, as it is the backstop."""
+"""Seconds that a test may wait. pytest-timeout has a longer limit, as the backstop."""
 
 SHORT_LIMIT: Final = 3.0
-"""Seconds that a test may wait once another one has waited in vain."""
+"""Seconds that a test may wait after another test has reached the limit."""
 
-_reason: str | None = None
+_why_short: str | None = None
 
 
 def limit() -> float:
-    """Return the seconds that a test may wait now."""
-    return LIMIT if _reason is None else SHORT_LIMIT
+    """Return the number of seconds that a test may wait now."""
+    return LIMIT if _why_short is None else SHORT_LIMIT
 
 
-def is_short() -> bool:
-    """Return whether a test has waited in vain already."""
-    return _reason is not None
+def is_limit_short() -> bool:
+    """Return whether a test has already reached the limit."""
+    return _why_short is not None
 
 
-def shorten(test: str) -> None:
-    """Shorten the limit from now on, because *test* has reached it.
+def shorten_limit(test: str) -> None:
+    """Shorten the limit for the rest of the run, because *test* has reached it.
 
-    With one test that hangs, the product is evidently broken. Hundreds of tests that
-    each wait for the whole limit would take hours to say so.
+    A test that hangs proves that the product is broken. Hundreds of tests that each wait
+    for the whole limit would only delay this news by hours.
     """
-    global _reason
-    if _reason is None:
-        _reason = f"short since {test} reached {LIMIT:g} s"
+    global _why_short
+    if _why_short is None:
+        _why_short = f"the limit is short since {test} reached {LIMIT:g} s"
 
 
-def too_late(what: str, seconds: float) -> TimeoutError:
-    """Make the error of a wait that has reached the limit."""
-    return TimeoutError(
-        f"{what}: not in {seconds:g} s" + (f" ({_reason})" if _reason else "")
-    )
+def wait_until(condition: Callable[[], object], description: str) -> None:
+    """Call *condition* again and again, with short pauses, until it returns a true value.
 
+    Use this only for a condition that nothing announces, such as the state of a C library.
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Look again and again, with a short pause between the looks.
-
-    This is for the conditions that nobody announces, as those of a C library.
-
-    :raises TimeoutError: if *what* did not become true within the limit
+    :param description: the condition in words, for the error
+    :raises TimeoutError: if the condition is still false at the limit
     """
     seconds = limit()
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise too_late(what, seconds)
+            raise _timeout_error(description, seconds)
         time.sleep(0.001)
 
 
-async def eventually(condition: Callable[[], object], what: str) -> None:
-    """Look again and again, and let the other tasks run between the looks.
+async def eventually(condition: Callable[[], object], description: str) -> None:
+    """Call *condition* until it returns a true value, and let other tasks run in between.
 
-    :raises TimeoutError: if *what* did not become true within the limit
+    :param description: the condition in words, for the error
+    :raises TimeoutError: if the condition is still false at the limit
     """
     seconds = limit()
     deadline = anyio.current_time() + seconds
     while not condition():
         if anyio.current_time() > deadline:
-            raise too_late(what, seconds)
+            raise _timeout_error(description, seconds)
         await checkpoint()
 
 
 async def in_time(
-    func: Callable[[], Awaitable[T]], what: str, seconds: float | None = None
+    func: Callable[[], Awaitable[T]], description: str, seconds: float | None = None
 ) -> T:
     """Await *func* and return its result, but cancel it at the limit.
 
-    :param seconds: a limit of its own
-    :raises TimeoutError: if *func* was cancelled; the cause is the cancellation, whose
-        traceback ends at the line that waited in vain
+    :param description: the end of *func* in words, for the error
+    :param seconds: the limit, if it is not the usual one
+    :raises TimeoutError: if *func* was cancelled. The cause is the cancellation, whose
+        traceback ends at the line that was waiting
     """
     if seconds is None:
         seconds = limit()
-    waited: BaseException | None = None
+
+    cancellation: BaseException | None = None
     with anyio.move_on_after(seconds):
         try:
             return await func()
-        except anyio.get_cancelled_exc_class() as cancelled:
-            waited = cancelled
+        except anyio.get_cancelled_exc_class() as error:
+            cancellation = error
             raise
+
     try:
-        raise too_late(what, seconds) from waited
+        raise _timeout_error(description, seconds) from cancellation
     finally:
-        del waited  # Its traceback holds this frame: the two would be a cycle.
+        # The traceback of the cancellation refers to this frame. If the frame also
+        # referred to the cancellation, only the garbage collector could free the two.
+        del cancellation
 
 
 def start_thread(target: Callable[[], object]) -> Thread:
-    """Start a thread that cannot keep the interpreter from ending if it hangs."""
+    """Start a daemon thread, which cannot keep the interpreter alive if it hangs."""
     thread = Thread(target=target, daemon=True)
     thread.start()
     return thread
 
 
 def join(*threads: Thread) -> None:
-    """Wait for the end of *threads*.
+    """Wait until each of the threads has ended.
 
     :raises TimeoutError: if a thread is alive at the limit
     """
@@ -122,16 +122,21 @@ def join(*threads: Thread) -> None:
         seconds = limit()
         thread.join(seconds)
         if thread.is_alive():
-            raise too_late(f"the end of {thread.name}", seconds)
+            raise _timeout_error(f"the end of {thread.name}", seconds)
 
 
 def kill_at_the_limit(process: subprocess.Popen[Any], times: int = 1) -> Timer:
-    """Kill *process* at the limit: a test that reads from it then reads an end.
+    """Kill *process* at the limit, so that a test which reads from it gets an end of file.
 
-    :param times: the limit's multiple, for a process that works for long
-    :return: a timer to cancel when the process is not needed any more
+    :param times: multiplies the limit, for a process that works for a long time
+    :return: a timer, which the test cancels when it does not need the process any more
     """
     timer = Timer(times * limit(), process.kill)
     timer.daemon = True
     timer.start()
     return timer
+
+
+def _timeout_error(description: str, seconds: float) -> TimeoutError:
+    reason = "" if _why_short is None else f" ({_why_short})"
+    return TimeoutError(f"{description}: not within {seconds:g} s{reason}")
