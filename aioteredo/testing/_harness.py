@@ -1,38 +1,34 @@
-"""How the rules of :mod:`aioteredo.testing` call a backend without ever hanging.
+"""The harness through which the rules of :mod:`aioteredo.testing` call a backend.
 
 Each call runs on a daemon thread, and the test waits for it until the timeout. A call that
-hangs fails its test with the stack of its thread.
+hangs therefore fails its test, with the stack of its thread.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
-import traceback
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
-
-import pytest
+from typing import Any, TypeVar
 
 from .._backend import Backend, Subscription
 from .._errors import BackendError
 from .._events import NotificationType
+from ._background_call import BackgroundCall
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Driver:
-    """A backend, and the functions that control the Teredo client it follows.
+    """A backend, and the functions that control the Teredo client of this backend.
 
-    :param backend: the backend, without a subscription
-    :param change: give the client this port, or None for no port. It returns once
-        ``get_port`` returns the port; the push may come later. If the client has the port
-        already, it may do nothing. Several threads call it
-    :param refuse: make ``subscribe`` fail from now on (True), or work again (False)
-    :param fail: make the present subscriptions fail for good, soon
+    :param backend: the backend under test, without a subscription
+    :param change: gives the client this port, or takes its port away (None). It returns
+        once ``get_port`` returns the new port; the push may come later. It may do nothing
+        if the client already has this port. Several threads call it
+    :param refuse: lets every later ``subscribe`` fail (True), or succeed again (False)
+    :param fail: lets the present subscriptions fail for good. It may return earlier
     """
 
     backend: Backend
@@ -41,49 +37,13 @@ class Driver:
     fail: Callable[[], object] | None = None
 
 
-class BackgroundCall(Generic[T]):
-    """A function call that runs on a thread of its own."""
-
-    def __init__(self, timeout: float, function: Callable[..., T], *args: Any) -> None:
-        self._timeout = timeout
-        self._function = function
-        self._args = args
-        self._future: Future[T] = Future()
-
-        # A daemon, because a thread that hangs would keep the interpreter from exiting.
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._future.set_result(self._function(*self._args))
-        except BaseException as error:  # noqa: BLE001 - result() raises it
-            self._future.set_exception(error)
-
-    def returns_within(self, seconds: float) -> bool:
-        """Wait at most *seconds*, and return whether the call has returned."""
-        return bool(wait([self._future], seconds).done)
-
-    def result(self) -> T:
-        """Return the result, or fail the test if the call takes longer than the timeout."""
-        self._thread.join(self._timeout)
-
-        if self._thread.is_alive():
-            frame = sys._current_frames().get(self._thread.ident or 0)
-            stack = "".join(traceback.format_stack(frame))
-            pytest.fail(
-                f"the call has not returned after {self._timeout} s; its thread is "
-                f"here:\n{stack}"
-            )
-        return self._future.result()
-
-
 class Harness:
     """Calls the backend and the driver under a timeout, and cleans up after a rule."""
 
-    def __init__(self, driver: Driver, timeout: float) -> None:
+    def __init__(self, driver: Driver, timeout: float, a_while: float) -> None:
         self.driver = driver
         self.timeout = timeout
+        self.a_while = a_while
         self._sinks: list[RecordingSink] = []
 
     def start(self, function: Callable[..., T], *args: Any) -> BackgroundCall[T]:
@@ -230,7 +190,7 @@ class RecordingSink:
         assert self._held.wait(self._harness.timeout), "a change was not pushed"
 
     def release(self) -> None:
-        """Let the push that is held return."""
+        """End the push that :meth:`hold` keeps from returning."""
         self._released.set()
 
     @property

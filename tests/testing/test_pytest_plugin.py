@@ -145,7 +145,7 @@ def test_watch_that_a_test_dropped_fails_the_test(pytester: pytest.Pytester) -> 
     result.stdout.fnmatch_lines(["*ResourceWarning: unclosed <aioteredo.*"])
 
 
-def test_suite_that_does_not_use_the_fixture_pays_nothing(
+def test_suite_without_the_fixture_imports_no_backend(
     pytester: pytest.Pytester,
 ) -> None:
     """Without the fixture there is no client, no thread and no further module."""
