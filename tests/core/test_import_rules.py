@@ -161,7 +161,7 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle = error.args[1]
-    assert not circle, " <- ".join(circle)
+    assert not circle, " is imported by ".join(circle)
 
 
 def test_rules_see_the_imports() -> None:

@@ -1,4 +1,7 @@
-"""Every Python block of the README does what it says; the recipes have their own tests."""
+"""The Python blocks of README.md, run as they are printed there.
+
+The recipes have their own test modules.
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,31 @@ from ..support.waiting import limit
 
 
 @pytest.mark.asyncio_loops
-async def test_first_example(teredo: SimulatedBackend) -> None:
-    """The firewall is told each port."""
-    told: asyncio.Queue[int | None] = asyncio.Queue()
+async def test_first_example_gives_the_firewall_each_port(
+    teredo: SimulatedBackend,
+) -> None:
+    """The first program of the page calls the firewall with each port."""
+    ports: asyncio.Queue[int | None] = asyncio.Queue()
 
     class Firewall:
         async def replace_teredo_exception(self, port: int | None) -> None:
-            told.put_nowait(port)
+            ports.put_nowait(port)
 
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(block("python", "firewall."), README, "exec", flags=flags)
     task = asyncio.ensure_future(FunctionType(code, {"firewall": Firewall()})())
-    assert await told.get() is None
+
+    assert await ports.get() is None
     teredo.set_port(5)
-    assert await told.get() == 5
+    assert await ports.get() == 5
+
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-def test_rest_of_them_in_a_project_of_their_own(pytester: pytest.Pytester) -> None:
-    """The service, its test, the async fixture and the contract work as they are."""
+def test_other_examples_pass_in_a_project_of_a_user(pytester: pytest.Pytester) -> None:
+    """The service, its test, the async fixture and the conformance suite pass."""
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makepyfile(
         service=block("python", "async def mirror_teredo_port"),
@@ -49,8 +56,16 @@ def test_rest_of_them_in_a_project_of_their_own(pytester: pytest.Pytester) -> No
                 return client
         """,
     )
+
     result = pytester.runpytest_subprocess(
         "-W", "error", "-p", "no:cacheprovider", timeout=limit()
     )
-    result.assert_outcomes(passed=2 + 11, skipped=2)  # no faults, no rules of them
-    assert len(blocks("python")) == 5 + 1, "a block is not run"  # 1: test_recipe_sse
+
+    # Two examples are tests. The driver of the example makes no faults, so two rules of
+    # the conformance suite are skipped.
+    result.assert_outcomes(passed=2 + 11, skipped=2)
+
+
+def test_every_python_block_is_run() -> None:
+    """This module runs five blocks, and test_recipe_sse runs the sixth."""
+    assert len(blocks("python")) == 5 + 1

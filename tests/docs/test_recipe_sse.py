@@ -1,4 +1,4 @@
-"""The README's endpoint for Server-Sent Events, in a real server process."""
+"""The README's recipe for Server-Sent Events, run by uvicorn in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ import pytest
 from ..support.readme import block
 from ..support.waiting import kill_at_the_limit, limit, wait_until
 
-# The recipe's program, with two addresses more by which a test looks into the process
-# and acts on it; and the client restarts only when it is told.
+# The program of the recipe, and two more addresses: one shows the number of open watches
+# to a test, the other restarts the Teredo client. The simulated client does not restart by
+# itself within a test, so that a test knows each port that comes.
 SERVER_SOURCE = """
 import os
 
@@ -49,16 +50,18 @@ app.router.routes += [Route("/watches", watches), Route("/restart", restart)]
 
 
 class Server:
-    """The README's command in a process of its own."""
+    """The command of the recipe in a process of its own, which is ready for clients."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         (directory / "sse.py").write_text(block("python", "event-stream"), "utf-8")
         (directory / "server.py").write_text(SERVER_SOURCE, "utf-8")
+
         words = shlex.split(block("sh", "uvicorn sse:app"))
         while "=" in words[0]:
             name, _, value = words.pop(0).partition("=")
             environment = {name: value} | environment
         words[words.index("sse:app")] = "server:app"
+
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-W", "default::ResourceWarning", "-m", *words),
@@ -72,14 +75,17 @@ class Server:
             text=True,
         )
         self.timer = kill_at_the_limit(self.process)
+
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
                 return
-        raise AssertionError(f"the server ended: {self.process.wait(limit())}")
+        status = self.process.wait(limit())
+        raise AssertionError(f"the server ended at its start, with status {status}")
 
-    def ask(self, path: str) -> int:
+    def get_number(self, path: str) -> int:
+        """Return the number that the server answers for *path*."""
         with contextlib.closing(self.connect()) as connection:
             connection.request("GET", path)
             return int(connection.getresponse().read())
@@ -88,32 +94,36 @@ class Server:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit())
 
     def end(self) -> str:
-        """End it as a service manager does; what it said since it was up."""
+        """End the server as a service manager does.
+
+        :return: the lines that the server has logged since it was ready
+        """
         self.process.terminate()
-        _, said = self.process.communicate(timeout=limit())
-        return said
+        _, log = self.process.communicate(timeout=limit())
+        return log
 
 
-class Events:
-    """What a browser has: a request that is open, and the messages that come."""
+class Browser:
+    """A client of the endpoint: one open request, and the messages that it receives."""
 
     def __init__(self, server: Server) -> None:
         self._connection = server.connect()
         self._connection.request("GET", "/teredo")
         self._response = self._connection.getresponse()
+
         media_type, _, _ = self._response.headers["Content-Type"].partition(";")
         assert (self._response.status, media_type) == (200, "text/event-stream")
         for name, value in (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")):
             assert self._response.headers[name] == value
 
-    def message(self) -> str:
-        """The next message, or comment: lines up to an empty one."""
+    def receive_message(self) -> str:
+        """Return the next message or comment, which ends at an empty line."""
         lines = iter(self._response.readline, b"\n")
         return b"".join(lines).decode()
 
-    def port(self) -> object:
-        """The port of the next message that is no comment."""
-        while (message := self.message()).startswith(":"):
+    def receive_port(self) -> object:
+        """Return the port of the next message, and skip the comments before it."""
+        while (message := self.receive_message()).startswith(":"):
             pass
         return json.loads(message.removeprefix("data: "))["port"]
 
@@ -137,72 +147,78 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.process.communicate(timeout=limit())
 
 
-def test_client_that_goes_away_leaves_the_other(
+def test_client_that_disconnects_ends_only_its_own_watch(
     start_server: Callable[..., Server],
 ) -> None:
-    """Its watch is closed; the other one's goes on, and so does the next one's."""
+    """The server closes the watch of that client, and goes on to serve the others."""
     server = start_server()
-    one, other = Events(server), Events(server)
-    assert one.port() == other.port()
-    port = server.ask("/restart")
-    assert (one.port(), other.port()) == (port, port)
-    assert server.ask("/watches") == 2
+    first = Browser(server)
+    second = Browser(server)
+    assert first.receive_port() == second.receive_port()
+    port = server.get_number("/restart")
+    assert (first.receive_port(), second.receive_port()) == (port, port)
+    assert server.get_number("/watches") == 2
 
-    one.close()
-    wait_until(lambda: server.ask("/watches") == 1, "its watch is closed")
-    port = server.ask("/restart")
-    assert other.port() == port
+    first.close()
+    wait_until(lambda: server.get_number("/watches") == 1, "the first watch is closed")
+    port = server.get_number("/restart")
+    assert second.receive_port() == port
 
-    third = Events(server)
-    assert third.port() == port
-    for events in (other, third):
-        events.close()
-    wait_until(lambda: server.ask("/watches") == 0, "no watch is open")
+    third = Browser(server)
+    assert third.receive_port() == port
+    second.close()
+    third.close()
+    wait_until(lambda: server.get_number("/watches") == 0, "no watch is open")
     assert not re.search("Error|Warning|Traceback", server.end())
 
 
-def test_head_is_answered_at_once(start_server: Callable[..., Server]) -> None:
-    """It says the type, and opens no watch."""
+def test_head_request_opens_no_watch(start_server: Callable[..., Server]) -> None:
+    """A HEAD request is answered with the headers alone."""
     server = start_server()
     with contextlib.closing(server.connect()) as connection:
         connection.request("HEAD", "/teredo")
         response = connection.getresponse()
         assert response.headers["Content-Type"].startswith("text/event-stream")
         assert (response.status, response.read()) == (200, b"")
-        assert server.ask("/watches") == 0
+        assert server.get_number("/watches") == 0
 
 
-def test_silence_is_filled_and_nothing_lost(start_server: Callable[..., Server]) -> None:
-    """Comments come while there is no event, and each change all the same."""
-    server = start_server(TEST_KEEP_ALIVE="0.005")
-    events = Events(server)
-    with contextlib.closing(events):
-        assert events.message().startswith("data: ")
-        for _ in range(20):
-            assert events.message().startswith(":")
-            port = server.ask("/restart")
-            assert events.port() == port
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no signal there asks to end")
-def test_server_ends_with_a_client_there(start_server: Callable[..., Server]) -> None:
-    """SIGTERM ends it, and the client's stream, without a traceback."""
-    server = start_server()
-    events = Events(server)
-    with contextlib.closing(events):
-        events.port()
-        said = server.end()
-        with pytest.raises(http.client.IncompleteRead):
-            events._response.read()
-    assert server.process.returncode == -signal.SIGTERM
-    assert "Finished server process" in said
-    assert not re.search("Warning|Traceback|never", said)
-
-
-def test_backend_that_is_unavailable_is_an_error_at_once(
+def test_comments_between_changes_lose_no_change(
     start_server: Callable[..., Server],
 ) -> None:
-    """A client gets a status to see, and no stream that ends at once."""
+    """The server sends comments while there is no event, and still sends each change."""
+    server = start_server(TEST_KEEP_ALIVE="0.005")
+    browser = Browser(server)
+    with contextlib.closing(browser):
+        assert browser.receive_message().startswith("data: ")
+        for _ in range(20):
+            assert browser.receive_message().startswith(":")
+            port = server.get_number("/restart")
+            assert browser.receive_port() == port
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_sigterm_ends_the_server_while_a_client_is_connected(
+    start_server: Callable[..., Server],
+) -> None:
+    """SIGTERM ends the server and the response of the client, without a traceback."""
+    server = start_server()
+    browser = Browser(server)
+    with contextlib.closing(browser):
+        browser.receive_port()
+        log = server.end()
+        with pytest.raises(http.client.IncompleteRead):
+            browser._response.read()
+
+    assert server.process.returncode == -signal.SIGTERM
+    assert "Finished server process" in log
+    assert not re.search("Warning|Traceback|never", log)
+
+
+def test_unavailable_backend_is_answered_with_status_500(
+    start_server: Callable[..., Server],
+) -> None:
+    """The watch opens before the response begins, so a client sees the failure."""
     server = start_server(AIOTEREDO_BACKEND="no-such-backend")
     with contextlib.closing(server.connect()) as connection:
         connection.request("GET", "/teredo")

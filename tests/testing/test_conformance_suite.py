@@ -1,7 +1,7 @@
 """The conformance suite finds each mistake of a backend, and names the rule it breaks.
 
 A suite that never fails proves nothing. Each faulty backend must fail the test of its own
-rule and no other, so that the name of the test tells an author what is wrong.
+rule and no other, so that the name of the test tells an author which rule is broken.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def test_watch_uses_the_client_of_the_fixture(pytester: pytest.Pytester) -> None
 
 
 def test_list_of_fixtures_describes_the_fixture(pytester: pytest.Pytester) -> None:
-    """``pytest --fixtures`` prints what the fixture is for."""
+    """``pytest --fixtures`` prints the purpose of the fixture."""
     result = run(pytester, "--fixtures", test_it="")
     result.stdout.fnmatch_lines(["teredo*", "*Teredo client of this test's own*"])
 
