@@ -203,7 +203,7 @@ def _default_signal_handlers() -> Iterator[None]:
     }
     ignored: list[int] = []
     for name, handler in defaults.items():
-        number = getattr(signal, name, None)  # Windows lacks two of them.
+        number = getattr(signal, name, None)  # Windows has no SIGHUP and no SIGQUIT.
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
             ignored.append(number)
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""A correct backend, as short as can be, which the faulty ones are made from."""
+"""A short and correct backend, from which the faulty backends derive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Client:
     """A backend and its client. One thread notifies while there are subscriptions."""
 
     timeout = BackendContract.timeout
-    a_while = 0.01  # no need to wait longer for mistakes that a correct backend lacks
+    a_while = 0.01  # A longer wait could only reveal mistakes, and this backend has none.
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -87,6 +87,8 @@ class Client:
 
 
 class Registration:
+    """A sink that is registered with a client, and the pushes that run."""
+
     def __init__(self, client: Client, sink: Sink) -> None:
         self.client = client
         self.sink = sink

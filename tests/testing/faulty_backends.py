@@ -120,7 +120,7 @@ class Doubling(Client):
 
 
 class AtMostTwo(Client):
-    """The third subscription gets no pushes."""
+    """The third subscription and all later ones get no pushes."""
 
     timeout = NOT_FOUND
 
@@ -196,7 +196,7 @@ class OneThreadOnly(Client):
         if not self.in_use.acquire(blocking=False):
             raise RuntimeError("in use")
         try:
-            threading.Event().wait(0.01)  # give the other thread time to come in
+            threading.Event().wait(0.01)  # gives the other thread time to call
             yield
         finally:
             self.in_use.release()

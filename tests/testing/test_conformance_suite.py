@@ -21,7 +21,7 @@ from .faulty_backends import RULES_BROKEN
 
 RULES = {name for name in dir(BackendContract) if name.startswith("test_")}
 OUTCOMES = ("passed", "skipped", "failed")
-NONE: set[str] = set()
+NO_RULES: set[str] = set()
 
 
 class Project:
@@ -67,7 +67,10 @@ class Project:
         return outcomes
 
 
-def expected(*, skipped: set[str] = NONE, failed: set[str] = NONE) -> dict[str, set[str]]:
+def expected(
+    *, skipped: set[str] = NO_RULES, failed: set[str] = NO_RULES
+) -> dict[str, set[str]]:
+    """Return the rules by outcome, where the rules that are not named pass."""
     passed = RULES - skipped - failed
     return {"passed": passed, "skipped": skipped, "failed": failed}
 
