@@ -258,7 +258,7 @@ def test_backends_in_this_process(
         def get_port(self) -> int | None:
             raise ZeroDivisionError
 
-    monkeypatch.setattr("aioteredo._backend._by_name", {"simulated": Broken()})
+    monkeypatch.setattr("aioteredo._selection._by_name", {"simulated": Broken()})
     monkeypatch.setenv("AIOTEREDO_BACKEND", "misspelt")
     assert main(["backends", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -344,7 +344,7 @@ def test_user_miredo_is_absent(
 ) -> None:
     """Without the user ``miredo``, that is the reason."""
     monkeypatch.setattr("aioteredo.backends.miredo.USER", "no-such-user")
-    monkeypatch.setattr("aioteredo._backend._by_name", {})
+    monkeypatch.setattr("aioteredo._selection._by_name", {})
     assert main(["backends"]) == 0
     assert "miredo     not available: there is no user 'no-such-user'" in (
         capsys.readouterr().out

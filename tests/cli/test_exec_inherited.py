@@ -10,7 +10,7 @@ import pytest
 
 from aioteredo._cli.output import open_missing
 
-from ..support.command import Running, Runs
+from ..support.command import Running, Runs, death
 from ..support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -55,7 +55,7 @@ def test_signals_of_the_parent_keep_no_exit_status_from_us(
     runs.next().finish()
     running.change(2)
     runs.next().finish(3)
-    assert running.wait() == (1, f"aioteredo: {sys.executable!r} failed: exit status 3\n")
+    assert running.wait() == (1, f"aioteredo: port 2: {sys.executable!r} failed: exit status 3\n")
 
 
 @pytest.mark.parametrize("inherit", [ignore_sigchld, block_all_signals])
@@ -72,7 +72,7 @@ def test_blocked_signal_ends_us(running: Running, arguments: list[str]) -> None:
     """SIGTERM ends the command although its parent had blocked SIGTERM."""
     running.start(*arguments, preexec_fn=block_all_signals)
     running.process.send_signal(signal.SIGTERM)
-    assert running.wait() == (143, "")
+    assert running.wait() == (death(signal.SIGTERM), "")
 
 
 def test_cmd_has_three_standard_streams(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support.command import Running, Runs
+from ..support.command import Running, Runs, death
 from ..support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -103,7 +103,7 @@ def test_stopped_cmd_is_asked_to_end(running: Running) -> None:
     wait_until(lambda: stat.read_text().rpartition(") ")[2][0] == "T", "CMD is stopped")
     running.process.send_signal(signal.SIGTERM)
     assert running.line() == "asked"
-    assert running.wait() == (143, "")
+    assert running.wait() == (death(signal.SIGTERM), "")
 
 
 def test_first_process_reaps_orphans(running: Running, runs: Runs) -> None:
@@ -116,9 +116,9 @@ def test_first_process_reaps_orphans(running: Running, runs: Runs) -> None:
             run.finish(3)
 
     assert running.process.stderr is not None
-    for _ in range(5):
+    for port in range(1, 6):
         said = running.process.stderr.readline().decode()
-        assert said == f"aioteredo: {sys.executable!r} failed: exit status 3\n"
+        assert said == f"aioteredo: port {port}: {sys.executable!r} failed: exit status 3\n"
 
     (first_process,) = children(running.process.pid)
     wait_until(lambda: children(first_process) == [], "there are no zombies")
