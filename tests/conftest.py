@@ -22,8 +22,9 @@ from aioteredo import PortEvent, _registration
 
 from .native import StandIn, load_stand_in
 from .support import loops, waiting
-from .support.command import Running, Runs, scripted
 from .support.requirements import require
+from .support.running import RunningCommand, scripted_command
+from .support.runs import Runs
 from .support.waiting import wait_until
 
 pytest_plugins = ["pytester"]
@@ -214,9 +215,9 @@ def _default_signal_handlers() -> Iterator[None]:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path) -> Iterator[RunningCommand]:
     """A process of the command line, whose simulated Teredo client the test controls."""
-    with scripted(tmp_path) as running:
+    with scripted_command(tmp_path) as running:
         yield running
 
 

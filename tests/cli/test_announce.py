@@ -14,8 +14,9 @@ import pytest
 from aioteredo import BackendError, BackendUnavailableError, SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import Running, command, death, environment, write_package
+from ..support.command import command, environment, killed_by, write_package
 from ..support.outputs import Output, output
+from ..support.running import RunningCommand
 from ..support.waiting import limit
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
@@ -43,7 +44,7 @@ def said(*arguments: str) -> tuple[int, str]:
 @posix
 @pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=str)
 def test_person_learns_what_is_followed_and_how_to_end_it(
-    arguments: list[str], terminal: Output, running: Running
+    arguments: list[str], terminal: Output, running: RunningCommand
 ) -> None:
     """Without a change, nothing else would show that the command works."""
     running.start(*arguments, stderr=terminal.writing)
@@ -51,7 +52,7 @@ def test_person_learns_what_is_followed_and_how_to_end_it(
         "Following the Teredo client of scripted: no port. Press Ctrl-C to end.\n"
     )
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(limit()) == death(signal.SIGINT)
+    assert running.process.wait(limit()) == killed_by(signal.SIGINT)
 
 
 def test_person_learns_the_port() -> None:

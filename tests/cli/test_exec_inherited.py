@@ -10,7 +10,9 @@ import pytest
 
 from aioteredo._cli.output import open_missing
 
-from ..support.command import Running, Runs, death
+from ..support.command import killed_by
+from ..support.running import RunningCommand
+from ..support.runs import Runs
 from ..support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -47,7 +49,7 @@ def close_standard_streams() -> None:
 
 @pytest.mark.parametrize("inherit", [ignore_sigchld, block_all_signals])
 def test_signals_of_the_parent_keep_no_exit_status_from_us(
-    running: Running, runs: Runs, inherit: object
+    running: RunningCommand, runs: Runs, inherit: object
 ) -> None:
     """CMD that succeeds has succeeded, and CMD that fails has failed."""
     running.start("exec", "--fail-fast", "--", *runs.cmd, "{port}", preexec_fn=inherit)
@@ -55,28 +57,33 @@ def test_signals_of_the_parent_keep_no_exit_status_from_us(
     runs.next().finish()
     running.change(2)
     runs.next().finish(3)
-    assert running.wait() == (1, f"aioteredo: port 2: {sys.executable!r} failed: exit status 3\n")
+    assert running.wait() == (
+        1,
+        f"aioteredo: port 2: {sys.executable!r} failed: exit status 3\n",
+    )
 
 
 @pytest.mark.parametrize("inherit", [ignore_sigchld, block_all_signals])
-def test_cmd_gets_no_signals_of_the_parent(running: Running, inherit: object) -> None:
+def test_cmd_gets_no_signals_of_the_parent(
+    running: RunningCommand, inherit: object
+) -> None:
     """CMD has the default for SIGCHLD, and no signal is blocked."""
     cmd = [sys.executable, "-ISc", TELL_SIGNALS]
     running.start("exec", "--", *cmd, preexec_fn=inherit)
     running.change(1)
-    assert running.line() == "True set()"
+    assert running.read_line() == "True set()"
 
 
 @pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=" ".join)
-def test_blocked_signal_ends_us(running: Running, arguments: list[str]) -> None:
+def test_blocked_signal_ends_us(running: RunningCommand, arguments: list[str]) -> None:
     """SIGTERM ends the command although its parent had blocked SIGTERM."""
     running.start(*arguments, preexec_fn=block_all_signals)
     running.process.send_signal(signal.SIGTERM)
-    assert running.wait() == (death(signal.SIGTERM), "")
+    assert running.wait() == (killed_by(signal.SIGTERM), "")
 
 
 def test_cmd_has_three_standard_streams(
-    running: Running, tmp_path: os.PathLike[str]
+    running: RunningCommand, tmp_path: os.PathLike[str]
 ) -> None:
     """Without any standard stream of ours, CMD has the null device as all three."""
     told = os.path.join(tmp_path, "told")
@@ -103,7 +110,7 @@ def test_missing_descriptor_in_this_process() -> None:
 
 @pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=" ".join)
 def test_no_descriptor_of_ours_is_a_standard_stream(
-    running: Running, arguments: list[str]
+    running: RunningCommand, arguments: list[str]
 ) -> None:
     """Started without standard streams, no socket of the event loop takes their place."""
     running.start(*arguments, preexec_fn=close_standard_streams)

@@ -20,8 +20,10 @@ from aioteredo import BackendError, SimulatedBackend, _new_thread, use_backend
 from aioteredo._cli import output as _output
 from aioteredo._cli.commands import main
 
-from ..support.command import Running, Runs, command, death, environment, write_package
+from ..support.command import command, environment, killed_by, write_package
 from ..support.outputs import KINDS, Output, output, reset
+from ..support.running import RunningCommand
+from ..support.runs import Runs
 from ..support.waiting import join, limit, start_thread, wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -94,7 +96,7 @@ GOINGS = [
 
 @pytest.mark.parametrize(("out", "goes"), GOINGS, indirect=["out"])
 def test_watch_whose_reader_goes_ends_without_a_change(
-    out: Output, goes: Callable[[Output], None], running: Running
+    out: Output, goes: Callable[[Output], None], running: RunningCommand
 ) -> None:
     """The port may not change for days, and nobody reads it any more."""
     running.start("watch", "--initial", stdout=out.writing)
@@ -122,7 +124,7 @@ def test_watch_whose_reader_goes_ends_in_this_process(
 
 @kinds(*CONNECTIONS, "terminal")
 def test_watch_goes_on_when_the_reader_sends_something(
-    out: Output, running: Running
+    out: Output, running: RunningCommand
 ) -> None:
     """To inetd's socket or a terminal something may be sent, which nobody reads."""
     running.start("watch", "--json", stdout=out.writing)
@@ -136,7 +138,7 @@ def test_watch_goes_on_when_the_reader_sends_something(
 
 @kinds("socket")
 def test_watch_goes_on_when_the_reader_has_no_more_to_send(
-    out: Output, running: Running
+    out: Output, running: RunningCommand
 ) -> None:
     """``ssh -n`` ends the input of a remote command, and reads its output."""
     half_closes(out)
@@ -219,7 +221,7 @@ def test_time_runs_out_while_the_reader_is_stalled(
 @pytest.mark.parametrize(("out", "stall"), STALLS, indirect=["out"])
 @pytest.mark.parametrize("blocking", [True, False])
 def test_signal_ends_a_watch_whose_reader_is_stalled(
-    out: Output, stall: Callable[[Output], None], blocking: bool, running: Running
+    out: Output, stall: Callable[[Output], None], blocking: bool, running: RunningCommand
 ) -> None:
     """The line that cannot be written holds nothing up."""
     out.set_blocking(blocking)
@@ -227,11 +229,13 @@ def test_signal_ends_a_watch_whose_reader_is_stalled(
     running.start("watch", "--initial", "--json", stdout=out.writing)
     running.change(1)
     running.process.send_signal(signal.SIGTERM)
-    assert running.wait() == (death(signal.SIGTERM), "")
+    assert running.wait() == (killed_by(signal.SIGTERM), "")
 
 
 @kinds("pipe", "socket", "tcp", "terminal")
-def test_stalled_reader_that_goes_ends_the_watch(out: Output, running: Running) -> None:
+def test_stalled_reader_that_goes_ends_the_watch(
+    out: Output, running: RunningCommand
+) -> None:
     """A reader that has not read everything goes like any other."""
     out.fill()
     running.start("watch", "--initial", stdout=out.writing)
@@ -243,7 +247,7 @@ def test_stalled_reader_that_goes_ends_the_watch(out: Output, running: Running) 
 @kinds(*KINDS)
 @pytest.mark.parametrize("blocking", [True, False])
 def test_every_line_is_whole_when_the_stalled_reader_reads_on(
-    out: Output, blocking: bool, running: Running
+    out: Output, blocking: bool, running: RunningCommand
 ) -> None:
     """Nothing is lost, torn or out of order, and the shared flag is left alone."""
     if out.kind == "fifo":
@@ -253,7 +257,7 @@ def test_every_line_is_whole_when_the_stalled_reader_reads_on(
     running.start(
         "watch", "--json", "--count=1000", "--max-buffer-size=1000", stdout=out.writing
     )
-    running.post("change", 1, 1000)
+    running.change(1, 1000, wait=False)
     assert out.is_blocking() is blocking
     with out.being_read() as lines:
         assert running.wait() == (0, "")
@@ -332,7 +336,7 @@ def test_ctrl_c_ends_a_port_whose_reader_is_stalled(out: Output) -> None:
             _, error = process.communicate(timeout=limit())
         finally:
             process.kill()
-    assert (process.returncode, error) == (death(signal.SIGINT), b"")
+    assert (process.returncode, error) == (killed_by(signal.SIGINT), b"")
 
 
 # errors
@@ -395,10 +399,10 @@ def test_output_that_is_not_a_file_fails(
         assert main(["port"]) == (0 if code == errno.EPIPE else 1)
 
 
-def test_mark_of_an_encoding_is_written_once(running: Running) -> None:
+def test_mark_of_an_encoding_is_written_once(running: RunningCommand) -> None:
     """An encoding may begin with a mark, which is wrong in the middle."""
     running.start("watch", "--initial", "--count=3", env={"PYTHONIOENCODING": "utf-16"})
-    running.post("change", 1, 2)
+    running.change(1, 2, wait=False)
     assert running.process.stdout is not None
     text = running.process.stdout.read().decode("utf-16")
     assert text.count("\ufeff") == 0
@@ -459,7 +463,7 @@ def test_error_output_that_does_not_block_gets_the_whole_line(out: Output) -> No
 @kinds("pipe", "socket", "terminal")
 @pytest.mark.parametrize("blocking", [True, False])
 def test_exec_follows_the_port_although_its_error_output_is_stalled(
-    out: Output, blocking: bool, running: Running, runs: Runs
+    out: Output, blocking: bool, running: RunningCommand, runs: Runs
 ) -> None:
     """A complaint that nobody reads does not keep CMD from its next run."""
     out.set_blocking(blocking)
@@ -471,7 +475,7 @@ def test_exec_follows_the_port_although_its_error_output_is_stalled(
         assert cmd.argument == port
         cmd.finish(1)
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(limit()) == death(signal.SIGTERM)
+    assert running.process.wait(limit()) == killed_by(signal.SIGTERM)
 
 
 @kinds("pipe")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ..support.command import Running, Runs, death
+from ..support.command import killed_by
+from ..support.running import RunningCommand
+from ..support.runs import Runs
 from ..support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -62,14 +64,14 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
 
 @pytest.mark.parametrize("proc", PROC)
 def test_member_of_another_user_is_waited_for(
-    running: Running, runs: Runs, proc: str
+    running: RunningCommand, runs: Runs, proc: str
 ) -> None:
     """A process of the group that we may not end is reported once, and waited for."""
     cmd = [sys.executable, "-ISc", MEMBER_OF_ANOTHER_USER, runs.cmd[-1]]
     running.start("exec", "--", *cmd, prefix=inside(proc, "-kill,-sys_ptrace"))
     running.change(1)
     member = runs.next()
-    running.post("signal", signal.SIGTERM.value)
+    running.raise_signal(signal.SIGTERM)
     assert running.process.stderr is not None
     said = running.process.stderr.readline().decode()
     refused = r"\(pid \d+\): Operation not permitted; waiting for it\n"
@@ -80,7 +82,7 @@ def test_member_of_another_user_is_waited_for(
 
 
 def test_member_is_killed_under_the_proc_of_another_namespace(
-    running: Running, runs: Runs
+    running: RunningCommand, runs: Runs
 ) -> None:
     """A process that ignores SIGTERM is killed before the next run all the same."""
     cmd = [*runs.cmd, "parent", "stubborn", "{port}"]
@@ -91,22 +93,22 @@ def test_member_is_killed_under_the_proc_of_another_namespace(
     running.change(2)
     assert runs.next().port == "2"
     for run in first:
-        run.wait_until_gone(0)
+        run.wait_until_ended(0)
 
 
-def test_stopped_cmd_is_asked_to_end(running: Running) -> None:
+def test_stopped_cmd_is_asked_to_end(running: RunningCommand) -> None:
     """CMD that is stopped is continued, so that it handles SIGTERM itself."""
     stop = "trap 'echo asked; exit' TERM; echo $$; kill -STOP $$"
     running.start("exec", "--", "sh", "-c", stop)
     running.change(1)
-    stat = Path("/proc", running.line(), "stat")
+    stat = Path("/proc", running.read_line(), "stat")
     wait_until(lambda: stat.read_text().rpartition(") ")[2][0] == "T", "CMD is stopped")
     running.process.send_signal(signal.SIGTERM)
-    assert running.line() == "asked"
-    assert running.wait() == (death(signal.SIGTERM), "")
+    assert running.read_line() == "asked"
+    assert running.wait() == (killed_by(signal.SIGTERM), "")
 
 
-def test_first_process_reaps_orphans(running: Running, runs: Runs) -> None:
+def test_first_process_reaps_orphans(running: RunningCommand, runs: Runs) -> None:
     """What CMD leaves behind becomes no zombie, and CMD keeps its exit status."""
     prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
     running.start("exec", "--", *runs.cmd, "parent", "{port}", prefix=prefix)

@@ -12,7 +12,8 @@ import pytest
 
 from aioteredo._cli.service_manager import ServiceManager
 
-from ..support.command import Running, Runs
+from ..support.running import RunningCommand
+from ..support.runs import Runs
 from ..support.waiting import limit
 
 if sys.platform == "win32":
@@ -55,7 +56,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 
 def test_ready_when_the_first_run_has_ended(
-    running: Running, runs: Runs, manager: Manager
+    running: RunningCommand, runs: Runs, manager: Manager
 ) -> None:
     """What is ordered after the service finds the work of the first run done."""
     cmd = ["--initial", "--no-port=none", "--", *runs.cmd, "{port}"]
@@ -72,29 +73,31 @@ def test_ready_when_the_first_run_has_ended(
     assert manager.next() == ["READY=1", failed]
 
 
-def test_ready_without_a_port(running: Running, manager: Manager) -> None:
+def test_ready_without_a_port(running: RunningCommand, manager: Manager) -> None:
     """The start of the service does not wait for a Teredo client that is down."""
     cmd = ["--initial", "--", sys.executable]
     running.start("exec", *cmd, env=manager.environment)
     assert manager.next() == ["STATUS=no port", "READY=1"]
 
 
-def test_ready_before_the_first_change(running: Running, manager: Manager) -> None:
+def test_ready_before_the_first_change(running: RunningCommand, manager: Manager) -> None:
     """Without ``--initial``, there is nothing to wait for."""
     running.start("exec", "--", sys.executable, env=manager.environment)
     assert manager.next() == ["READY=1"]
 
 
-def test_ready_when_cmd_goes_on(running: Running, runs: Runs, manager: Manager) -> None:
+def test_ready_when_cmd_goes_on(
+    running: RunningCommand, runs: Runs, manager: Manager
+) -> None:
     """With ``restart``, CMD may run for as long as it has the port."""
     cmd = ["--initial", "--no-port=none", "--on-busy=restart", "--", *runs.cmd, "{port}"]
     running.start("exec", *cmd, env=manager.environment)
     assert manager.next() == ["STATUS=no port", "READY=1"]
-    assert runs.next().is_there()
+    assert runs.next().is_running()
 
 
 def test_not_ready_when_the_first_run_fails(
-    running: Running, runs: Runs, manager: Manager
+    running: RunningCommand, runs: Runs, manager: Manager
 ) -> None:
     """With ``--fail-fast`` the start of the service fails, too."""
     cmd = ["--initial", "--no-port=none", "--fail-fast", "--", *runs.cmd, "{port}"]
@@ -105,7 +108,9 @@ def test_not_ready_when_the_first_run_fails(
     assert not manager.has_more()
 
 
-def test_manager_that_has_gone(running: Running, runs: Runs, manager: Manager) -> None:
+def test_manager_that_has_gone(
+    running: RunningCommand, runs: Runs, manager: Manager
+) -> None:
     """A socket that nobody reads any more changes nothing."""
     cmd = ["--count=1", "--", *runs.cmd, "{port}"]
     running.start("exec", *cmd, env=manager.environment)
@@ -115,13 +120,13 @@ def test_manager_that_has_gone(running: Running, runs: Runs, manager: Manager) -
     assert running.wait() == (0, "")
 
 
-def test_cmd_does_not_know_the_manager(running: Running, manager: Manager) -> None:
+def test_cmd_does_not_know_the_manager(running: RunningCommand, manager: Manager) -> None:
     """A message of CMD would not be that of the service's main process."""
     code = "import os; print(os.environ.get('NOTIFY_SOCKET'))"
     cmd = ["--", sys.executable, "-ISc", code]
     running.start("exec", *cmd, env=manager.environment)
     running.change(1)
-    assert running.line() == "None"
+    assert running.read_line() == "None"
 
 
 def test_no_manager(monkeypatch: pytest.MonkeyPatch) -> None:

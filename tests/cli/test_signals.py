@@ -12,15 +12,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 
 from aioteredo import __main__
 from aioteredo._cli import commands as _cli
 from aioteredo._cli import signals as _signals
 
-from ..support.command import Running, Runs, command, death, environment, write_package
+from ..support.command import command, environment, killed_by, write_package
 from ..support.requirements import require
+from ..support.running import RunningCommand
+from ..support.runs import Runs
 from ..support.waiting import kill_at_the_limit, limit
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
@@ -112,15 +113,15 @@ def test_the_signals_are_those_that_end_a_process() -> None:
 @posix
 @pytest.mark.parametrize("number", OTHERS)
 def test_each_signal_ends_cmd_before_exec(
-    running: Running, runs: Runs, number: int
+    running: RunningCommand, runs: Runs, number: int
 ) -> None:
     """CMD is not left running by a signal that is rarely used."""
     running.start("exec", "--", *runs.cmd, "{port}")
     running.change(1)
     run = runs.next()
     running.process.send_signal(number)
-    assert running.wait() == (death(number), "")
-    assert not run.is_there()
+    assert running.wait() == (killed_by(number), "")
+    assert not run.is_running()
 
 
 @posix
@@ -130,7 +131,7 @@ def test_port_dies_of_the_signal(
 ) -> None:
     """A command without an event loop dies quietly, too."""
     done = ended(signalling("get_port", number), "port")
-    assert (done.returncode, done.stdout, done.stderr) == (death(number), "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (killed_by(number), "", "")
 
 
 @posix
@@ -145,7 +146,7 @@ def test_python_m_dies_of_the_signal(
         timeout=limit(),
         check=False,
     )
-    assert (done.returncode, done.stderr) == (death(signal.SIGINT), b"")
+    assert (done.returncode, done.stderr) == (killed_by(signal.SIGINT), b"")
 
 
 @posix
@@ -154,7 +155,7 @@ def test_exit_functions_run_before_the_death(
 ) -> None:
     """What another package does at the exit is done, and its output is flushed."""
     done = ended(signalling("subscribe", signal.SIGTERM), "watch")
-    assert (done.returncode, done.stderr) == (death(signal.SIGTERM), "")
+    assert (done.returncode, done.stderr) == (killed_by(signal.SIGTERM), "")
     assert done.stdout == "exit functions run\n"
 
 
@@ -166,17 +167,7 @@ def test_interrupted_at_the_exit(
     """Ctrl-C while the interpreter exits is as quiet as before."""
     arguments = ["watch", "--initial", "--count=1"] if name == "watch" else ["port"]
     done = ended(signalling("exit", signal.SIGINT), *arguments)
-    assert (done.returncode, done.stderr) == (death(signal.SIGINT), "")
-
-
-def test_little_is_imported_before_ctrl_c_is_handled() -> None:
-    """Until then Ctrl-C prints Python's traceback, so the time is kept short."""
-    code = "import sys; before = {*sys.modules}; import aioteredo; "
-    code += "print({*sys.modules} - before)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=limit()
-    )
-    assert (done.stdout, done.stderr) == ("{'aioteredo'}\n", "")
+    assert (done.returncode, done.stderr) == (killed_by(signal.SIGINT), "")
 
 
 @posix
@@ -205,7 +196,7 @@ def test_ctrl_c_ends_a_loop_of_the_shell(tmp_path: Path, name: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
-        assert process.wait(limit()) == death(signal.SIGINT)
+        assert process.wait(limit()) == killed_by(signal.SIGINT)
         assert process.stderr is not None
         assert process.stderr.read() == b""
     finally:
@@ -254,7 +245,7 @@ def test_no_core_is_dumped_after_the_clean_up(
 
 
 @posix
-def test_ignored_ctrl_c_stays_ignored(running: Running, runs: Runs) -> None:
+def test_ignored_ctrl_c_stays_ignored(running: RunningCommand, runs: Runs) -> None:
     """A background job of a shell goes on when the terminal gets Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -265,40 +256,10 @@ def test_ignored_ctrl_c_stays_ignored(running: Running, runs: Runs) -> None:
     running.change(1)
     runs.next()
     running.process.send_signal(signal.SIGTERM)
-    assert running.wait() == (death(signal.SIGTERM), "")
+    assert running.wait() == (killed_by(signal.SIGTERM), "")
 
 
 # in this process
-
-
-@posix
-def test_handler_of_another_is_left_alone() -> None:
-    """A signal that the program handles already does not end the command."""
-    if sys.platform == "win32":
-        raise NotImplementedError
-    received = []
-
-    async def work() -> int:
-        signal.raise_signal(signal.SIGUSR1)
-        await anyio.lowlevel.checkpoint()
-        return 5
-
-    before = signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
-    try:
-        assert anyio.run(_signals.Signals().run, work) == 5
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert received == [signal.SIGUSR1]
-
-
-def test_signal_while_a_command_ends_by_itself() -> None:
-    """The signal counts: a shell's loop would go on after an exit with 0."""
-
-    async def end() -> int:
-        signal.raise_signal(signal.SIGTERM)
-        return 0
-
-    assert anyio.run(_signals.Signals().run, end) == 128 + signal.SIGTERM
 
 
 @posix

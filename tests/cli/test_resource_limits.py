@@ -15,7 +15,9 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import Running, Runs, command, death, environment
+from ..support.command import command, environment, killed_by
+from ..support.running import RunningCommand
+from ..support.runs import Runs
 from ..support.waiting import limit, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses prlimit and cgroups")
@@ -79,7 +81,7 @@ class Tasks:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def allow(self, running: Running, more: int) -> None:
+    def allow(self, running: RunningCommand, more: int) -> None:
         """Allow the command *more* tasks than it has now."""
         pid = running.process.pid
         (self._directory / "cgroup.procs").write_text(str(pid))
@@ -115,7 +117,7 @@ def tasks() -> Iterator[Tasks]:
     wait_until(is_removed, "the control group is removed")
 
 
-def test_no_task_for_cmd(tasks: Tasks, running: Running, runs: Runs) -> None:
+def test_no_task_for_cmd(tasks: Tasks, running: RunningCommand, runs: Runs) -> None:
     """CMD that cannot be forked is one line, and the next change is followed."""
     running.start("exec", "--", *runs.cmd, "{port}")
     tasks.allow(running, 0)
@@ -129,7 +131,7 @@ def test_no_task_for_cmd(tasks: Tasks, running: Running, runs: Runs) -> None:
     running.close()
 
 
-def test_one_task_for_cmd(tasks: Tasks, running: Running, runs: Runs) -> None:
+def test_one_task_for_cmd(tasks: Tasks, running: RunningCommand, runs: Runs) -> None:
     """CMD needs no other task than its own: its end is heard of without a thread."""
     running.start("exec", "--", *runs.cmd, "{port}")
     tasks.allow(running, 1)
@@ -139,5 +141,5 @@ def test_one_task_for_cmd(tasks: Tasks, running: Running, runs: Runs) -> None:
     running.change(3)
     run = runs.next()
     running.process.send_signal(signal.SIGTERM)
-    run.wait_until_gone()
-    assert running.wait() == (death(signal.SIGTERM), "")
+    run.wait_until_ended()
+    assert running.wait() == (killed_by(signal.SIGTERM), "")

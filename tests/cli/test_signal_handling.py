@@ -1,0 +1,107 @@
+"""``Signals``: how a signal ends a command that waits, in the process of the tests."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from aioteredo import SimulatedBackend, use_backend
+from aioteredo._cli.commands import main
+from aioteredo._cli.signals import SIGNALS, Signals
+
+from .marks import posix
+from .signalling import signal_when
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Wine 8 fails a send beside another thread's"
+)
+def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
+    """``main()`` restores the handlers of the program, and leaves ignored signals alone."""
+    client = SimulatedBackend()
+    ignored = SIGNALS[-1]
+    handler = signal.signal(ignored, signal.SIG_IGN)
+    before = [signal.getsignal(number) for number in SIGNALS]
+    seen = []
+
+    def ready() -> bool:
+        seen.append(signal.getsignal(ignored))
+        return client.subscriber_count > 0
+
+    try:
+        with use_backend(client), signal_when(ready, signal.SIGTERM):
+            assert main(["watch"]) == 143
+        assert [signal.getsignal(number) for number in SIGNALS] == before
+        assert {*seen} == {signal.SIG_IGN}
+    finally:
+        signal.signal(ignored, handler)
+
+
+def test_keyboard_interrupt_without_a_signal_is_raised() -> None:
+    """A KeyboardInterrupt that no handled signal has caused leaves ``run()``."""
+
+    async def interrupt() -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(Signals().run, interrupt)
+
+
+@posix
+def test_loop_has_a_wakeup_descriptor() -> None:
+    """Without the descriptor, a signal just before the loop waits does not end the wait."""
+
+    async def has_wake_up_descriptor() -> int:
+        number = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(number)
+        return number
+
+    assert anyio.run(Signals().run, has_wake_up_descriptor) != -1
+
+
+def test_signal_before_a_write_prevents_the_write() -> None:
+    """No write begins after a signal, because a full pipe would block the loop."""
+    signals, begun = Signals(), []
+
+    async def write() -> int:
+        signal.raise_signal(signal.SIGTERM)
+        with signals.interrupting():
+            begun.append(True)
+        return 0
+
+    assert anyio.run(signals.run, write) == 143
+    assert not begun
+
+
+@posix
+def test_signal_that_the_program_handles_does_not_end_the_command() -> None:
+    """The handler of the program is called, and the command goes on."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    received = []
+
+    async def work() -> int:
+        signal.raise_signal(signal.SIGUSR1)
+        await anyio.lowlevel.checkpoint()
+        return 5
+
+    before = signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
+    try:
+        assert anyio.run(Signals().run, work) == 5
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert received == [signal.SIGUSR1]
+
+
+def test_signal_wins_over_the_status_of_a_finished_command() -> None:
+    """A shell's loop would continue after an exit status of 0."""
+
+    async def end() -> int:
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    assert anyio.run(Signals().run, end) == 128 + signal.SIGTERM

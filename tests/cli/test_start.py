@@ -1,0 +1,136 @@
+"""The start of the command: its entry points, its imports, and an early Ctrl-C."""
+
+from __future__ import annotations
+
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aioteredo
+from aioteredo import SimulatedBackend, __main__, use_backend
+
+from ..support.command import (
+    killed_by,
+)
+from ..support.waiting import limit
+
+MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
+
+
+def test_python_m_names_itself_aioteredo() -> None:
+    """The usage message of ``python -m aioteredo`` has the command's name."""
+    result = subprocess.run(
+        [sys.executable, "-m", "aioteredo", "port", "--backend", "no-such-backend"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=limit(),
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"usage: aioteredo port ")
+
+
+def test_main_module_exits_with_the_status_of_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The exit status of ``python -m aioteredo`` is that of the command."""
+    monkeypatch.setattr(sys, "argv", ["aioteredo", "port"])
+    monkeypatch.setattr("atexit.register", lambda function: None)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with use_backend(SimulatedBackend()), pytest.raises(SystemExit) as raised:
+            runpy.run_path(MODULE, run_name="__main__")
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert raised.value.code == 3
+
+
+def test_importing_the_main_module_runs_nothing() -> None:
+    """Only running ``__main__`` runs the command, not importing it."""
+    runpy.run_path(MODULE, run_name="aioteredo.__main__")
+
+
+def test_port_and_backends_import_no_event_loop() -> None:
+    """``port`` and ``backends`` start quickly, because they import only a few modules."""
+    code = """
+import sys
+from aioteredo.__main__ import main
+sys.argv[1:] = [{}]
+main()
+print(*sys.modules)
+"""
+    heavy = {"anyio", "asyncio", "trio", "logging", "json", "pathlib", "shutil", "datetime"}
+    heavy |= {"difflib", "textwrap"}
+    for arguments, allowed in (
+        ("'port', '--backend', 'simulated'", set()),
+        ("'backends'", heavy - {"anyio", "asyncio", "trio"}),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", code.format(arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit(),
+            check=True,
+        )
+        loaded = {*result.stdout.decode().splitlines()[-1].split()}
+        assert "aioteredo" in loaded
+        unwanted = sorted(loaded & heavy - allowed)
+        assert unwanted == [], f"main([{arguments}]) imports {', '.join(unwanted)}"
+
+
+def test_importing_the_package_imports_no_other_module() -> None:
+    """Ctrl-C during these imports prints a traceback, so there are none."""
+    code = "import sys; before = {*sys.modules}; import aioteredo; "
+    code += "print({*sys.modules} - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=limit()
+    )
+    assert (done.stdout, done.stderr) == ("{'aioteredo'}\n", "")
+
+
+INTERRUPTED_IMPORT = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupt(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "aioteredo._cli.arguments":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from aioteredo.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_during_an_import_ends_the_command_quietly() -> None:
+    """Ctrl-C while the command imports its modules ends it without a traceback."""
+    result = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT],
+        capture_output=True,
+        timeout=limit(),
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (
+        killed_by(signal.SIGINT),
+        b"",
+        b"",
+    )
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="elsewhere the process dies of it")
+def test_ctrl_c_without_an_event_loop_exits_with_130_on_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On Windows, Ctrl-C ends ``port`` with the exit status 130."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aioteredo._cli.commands.resolve", interrupt)
+    monkeypatch.setattr(sys, "argv", ["aioteredo", "port"])
+    assert __main__.main() == 130
