@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-# A leader that waits, and a child of it that becomes another user.
-MEMBER_OF_ANOTHER_USER = """
+import sys
+from typing import Final
+
+from ..support.runs import Runs
+
+MEMBER_OF_ANOTHER_USER: Final = """
 import os, signal, socket, sys
 if os.fork():
     signal.pause()
@@ -12,9 +16,9 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     connection.sendall(repr((os.getpid(), ["", "", ""])).encode() + b"\\n")
     connection.recv(1)
 """
+"""A leader that waits for a signal, and a child in its group that becomes another user."""
 
-
-WITHOUT_ITS_FIRST_THREAD = """
+WITHOUT_ITS_FIRST_THREAD: Final = """
 import ctypes, os, signal, socket, sys, threading
 if os.fork():
     signal.pause()
@@ -28,16 +32,28 @@ def go_on():
 threading.Thread(target=go_on).start()
 ctypes.CDLL(None).pthread_exit(None)
 """
+"""A leader that waits for a signal, and a child that ignores SIGTERM.
 
+The first thread of the child ends, so /proc shows the child as a zombie.
+"""
 
-PARENT_THAT_DOES_NOT_REAP = """
+PARENT_THAT_DOES_NOT_REAP: Final = """
 import os, signal, socket, sys
 if os.fork():
     signal.pause()
 if not os.fork():
     signal.pause()
-os.setsid()  # only now: its child stays in the group, and it reaps no child
+os.setsid()  # after the fork, so that the child stays in the group
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     connection.sendall(repr((os.getpid(), ["", "", ""])).encode() + b"\\n")
     connection.recv(1)
 """
+"""A leader that waits for a signal, a child outside of its group, and a grandchild in it.
+
+The child never reaps the grandchild, which stays a zombie after it has ended.
+"""
+
+
+def run_as_cmd(source: str, runs: Runs) -> list[str]:
+    """Return the CMD that runs *source*, and that reports to *runs*."""
+    return [sys.executable, "-ISc", source, runs.port]

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ..support.command import (
-    VARIABLES,
-    environment,
-    write_package,
-)
+from ..support.command import VARIABLES, environment, write_package
 
 
 @pytest.fixture(autouse=True)
 def _no_shell_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the variables of the user that change colours or the backend."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
 

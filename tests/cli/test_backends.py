@@ -17,16 +17,13 @@ from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 from aioteredo._errors import NoDefaultBackendError
 
-from ..support.command import (
-    environment,
-    run,
-    write_package,
-)
+from ..support.command import environment, run, write_package
 from .marks import linux
 
 
-def list_backends(package_of_backends: dict[str, str]) -> dict[str, dict[str, object]]:
-    result = run("backends", "--json", env=package_of_backends)
+def list_backends(env: dict[str, str]) -> dict[str, dict[str, object]]:
+    """Return the backends that the command lists as JSON, by their names."""
+    result = run("backends", "--json", env=env)
     assert (result.returncode, result.stderr) == (0, "")
     backends = [json.loads(line) for line in result.stdout.splitlines()]
     keys = ["name", "default", "available", "port", "reason"]
@@ -41,30 +38,36 @@ def test_each_backend_is_listed_with_the_reason_if_unusable(
     backends = list_backends(package_of_backends)
     reasons = {name: backend["reason"] for name, backend in backends.items()}
     assert [*backends][:3] == ["iphlpapi", "simulated", "miredo"]
+
     assert reasons["simulated"] is reasons["none"] is None
     assert isinstance(backends["simulated"]["port"], int)
     assert backends["none"]["port"] is backends["refused"]["port"] is None
+
     assert reasons["refused"] == "netlink is\nrefused"
     assert "ERROR_GEN_FAILURE" in str(reasons["failing"])
     assert str(reasons["buggy"]).startswith("AttributeError: ")
     assert reasons["exiting"] == "SystemExit: not today →"
     assert "No module named 'no_such_module'" in str(reasons["broken"])
+
     wrong_platform = "miredo" if sys.platform == "win32" else "iphlpapi"
     assert f"this is {sys.platform}" in str(reasons[wrong_platform])
+
     for backend in backends.values():
         assert backend["available"] is (backend["reason"] is None)
 
 
 def test_default_backend_is_marked(package_of_backends: dict[str, str]) -> None:
     """The default is the platform's, or the one that the environment names."""
-    default = [
-        name for name, b in list_backends(package_of_backends).items() if b["default"]
-    ]
-    assert default == (["iphlpapi"] if sys.platform == "win32" else [])
+
+    def list_defaults() -> list[str]:
+        backends = list_backends(package_of_backends)
+        return [name for name, backend in backends.items() if backend["default"]]
+
+    assert list_defaults() == (["iphlpapi"] if sys.platform == "win32" else [])
+
     package_of_backends["AIOTEREDO_BACKEND"] = "refused"
-    assert [
-        name for name, b in list_backends(package_of_backends).items() if b["default"]
-    ] == ["refused"]
+    assert list_defaults() == ["refused"]
+
     package_of_backends["AIOTEREDO_BACKEND"] = "misspelt"
     backend = list_backends(package_of_backends)["misspelt"]
     assert backend["default"]
@@ -72,10 +75,11 @@ def test_default_backend_is_marked(package_of_backends: dict[str, str]) -> None:
 
 
 def test_text_has_a_line_for_each_backend(package_of_backends: dict[str, str]) -> None:
-    """Each backend has one line, in which an escape replaces a character like the arrow."""
+    """Each backend has one line, in which escapes replace characters outside of ASCII."""
     variables = {"AIOTEREDO_BACKEND": "simulated", "PYTHONIOENCODING": "ascii"}
     result = run("backends", env=package_of_backends | variables)
     assert (result.returncode, result.stderr) == (0, "")
+
     lines = result.stdout.splitlines()
     (port,) = [line for line in lines if line.startswith("simulated  ")]
     assert re.fullmatch(r"simulated  available \(default\): port [0-9]+", port)
@@ -124,7 +128,7 @@ def test_command_without_a_default_names_the_option_and_usable_backends(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The error names ``--backend``, and no function of Python."""
+    """The error names ``--backend``, but no argument or function of the library."""
     monkeypatch.delenv("AIOTEREDO_BACKEND", raising=False)
     monkeypatch.setattr("aioteredo._availability.names", lambda: ["iphlpapi", "simulated"])
     assert main(arguments) == 1
@@ -135,7 +139,7 @@ def test_command_without_a_default_names_the_option_and_usable_backends(
 
 
 def test_library_without_teredo_functions_names_the_missing_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """If a library lacks a Teredo function, the reason names that function."""
     source = """
@@ -164,18 +168,18 @@ def test_refused_netlink_socket_names_the_setting_of_systemd() -> None:
     from ..support.seccomp import on_a_thread, refuse
 
     if "miredo" not in [user.pw_name for user in pwd.getpwall()]:
-        pytest.skip("without the user miredo, that is the reason")
+        pytest.skip("without the user miredo, the backend does not try to use netlink")
     reasons = []
 
-    def work() -> None:
+    def list_without_netlink() -> None:
         refuse("socket", errno.EAFNOSUPPORT, socket.AF_NETLINK)
         reasons.append(list_backends(environment())["miredo"]["reason"])
 
-    on_a_thread(work)
+    on_a_thread(list_without_netlink)
     assert "RestrictAddressFamilies" in str(reasons[0])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Miredo is Linux'")
+@linux
 def test_missing_user_miredo_is_the_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

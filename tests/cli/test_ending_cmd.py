@@ -13,15 +13,10 @@ import pytest
 from aioteredo._cli.process_group import Children
 from aioteredo._cli.process_group import posix as process_group
 
-from ..support.privileges import (
-    as_child_subreaper,
-)
+from ..support.privileges import as_child_subreaper
 from ..support.runs import CMD, Run, Runs
 from ..support.waiting import wait_until
-from .cmd_sources import (
-    PARENT_THAT_DOES_NOT_REAP,
-    WITHOUT_ITS_FIRST_THREAD,
-)
+from .cmd_sources import PARENT_THAT_DOES_NOT_REAP, WITHOUT_ITS_FIRST_THREAD, run_as_cmd
 from .exec_command import Follower
 from .marks import command_loop, linux, posix
 
@@ -64,7 +59,7 @@ async def test_process_that_ignores_sigterm_is_killed(
 async def test_child_subreaper_reaps_the_orphans_of_cmd(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that adopts orphans reaps them, and does not wait for zombies."""
+    """A process that adopts orphans reaps those of CMD when it ends CMD."""
     if sys.platform == "win32":
         raise NotImplementedError
     monkeypatch.setenv("CMD", CMD)
@@ -72,9 +67,10 @@ async def test_child_subreaper_reaps_the_orphans_of_cmd(
     with as_child_subreaper():
         async with anyio.create_task_group() as group:
             follower = Follower(runs, group)
-            both = await follower.start_parent()
+            processes = await follower.start_parent()
             group.cancel_scope.cancel()
-        for run in both:
+
+        for run in processes:
             with pytest.raises(ChildProcessError):
                 os.waitpid(run.pid, os.WNOHANG)
 
@@ -97,13 +93,12 @@ async def test_child_that_ended_before_the_start_is_reaped() -> None:
 async def test_process_without_its_first_thread_is_killed(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """/proc shows such a process as a zombie, although its other threads go on."""
+    """Such a process is not taken for a zombie, which /proc shows it as."""
     monkeypatch.setattr(process_group, "GRACE", 0.05)
     monkeypatch.setattr(process_group, "_KILLED", math.inf)
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group)
-        code = WITHOUT_ITS_FIRST_THREAD
-        await follower.start(sys.executable, "-ISc", code, runs.cmd[-1])
+        await follower.start(*run_as_cmd(WITHOUT_ITS_FIRST_THREAD, runs))
         follower.client.set_port(1)
         run = await follower.next()
         group.cancel_scope.cancel()
@@ -122,7 +117,9 @@ async def test_child_of_a_cmd_that_has_just_ended_is_left_alone(
         first, second = await follower.start_parent()
         leader, other = (first, second) if is_leader(first) else (second, first)
         leader.finish()
-        # The loop has no turn until then, so nobody has told it of the end.
+
+        # This wait blocks the event loop, so the loop has not yet handled SIGCHLD when the
+        # task of follow() is cancelled.
         wait_until(lambda: not leader.is_running(), "the end of CMD")
         group.cancel_scope.cancel()
     assert other.is_running()
@@ -130,6 +127,7 @@ async def test_child_of_a_cmd_that_has_just_ended_is_left_alone(
 
 
 def is_leader(run: Run) -> bool:
+    """Return whether the process is CMD itself, which leads its process group."""
     if sys.platform == "win32":
         raise NotImplementedError
     return os.getpgid(run.pid) == run.pid
@@ -140,13 +138,11 @@ def is_leader(run: Run) -> bool:
 async def test_zombie_that_its_parent_never_reaps_is_not_waited_for(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A zombie has ended, even if its parent never reaps it."""
+    """``follow()`` returns although a zombie is left in the process group."""
     monkeypatch.setattr(process_group, "GRACE", math.inf)
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group)
-        await follower.start(
-            sys.executable, "-ISc", PARENT_THAT_DOES_NOT_REAP, runs.cmd[-1]
-        )
+        await follower.start(*run_as_cmd(PARENT_THAT_DOES_NOT_REAP, runs))
         follower.client.set_port(1)
         parent = await follower.next()
         group.cancel_scope.cancel()

@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from ..support.command import (
-    run,
-)
+from ..support.command import run as run_command
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from .exec_command import PYTHON, start_exec
@@ -49,7 +47,7 @@ def test_change_without_a_run_is_not_counted(running: RunningCommand, runs: Runs
 
 
 def test_failed_run_is_counted(running: RunningCommand, runs: Runs) -> None:
-    """A CMD that always fails still reaches the count."""
+    """The count ends ``exec`` even if CMD fails each time."""
     start_exec(running, runs, "--count=1")
     running.change(1)
     runs.next().finish(3)
@@ -71,7 +69,7 @@ def test_failure_of_the_last_run_exits_with_1_under_fail_fast(
 def test_timeout_without_a_change_ends_exec_with_0(on_busy: str) -> None:
     """``exec`` exits with 0 after ``--timeout`` even if CMD has never run."""
     options = ["--backend=simulated", "--timeout=0.1", "--on-busy", on_busy]
-    done = run("exec", *options, "--", sys.executable)
+    done = run_command("exec", *options, "--", sys.executable)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -82,6 +80,6 @@ def test_timeout_ends_cmd_and_exits_with_0(
     """CMD that runs at the timeout is ended, and the exit status is 0."""
     start_exec(running, runs, "--timeout=3", "--on-busy", on_busy)
     running.change(1)
-    one = runs.next()
+    run = runs.next()
     assert running.wait() == (0, "")
-    assert not one.is_running()
+    assert not run.is_running()

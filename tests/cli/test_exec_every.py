@@ -18,12 +18,13 @@ from .marks import command_loop, each_on_busy
 def test_cmd_runs_again_with_the_same_port(
     running: RunningCommand, runs: Runs, on_busy: str
 ) -> None:
-    """After the time without a run, CMD runs again, with the port as the previous one."""
+    """After the time of ``--every``, CMD runs again for the port of its last run."""
     start_exec(running, runs, "--every=0.01", "--on-busy", on_busy)
     running.change(1)
     runs.next().finish()
     second = runs.next()
     assert (second.port, second.previous) == ("1", "1")
+
     running.change(2)
     if on_busy != "restart":
         second.finish()
@@ -35,14 +36,14 @@ def test_cmd_runs_again_with_the_same_port(
 
 @command_loop
 async def test_time_until_the_next_run_begins_when_a_run_ends(runs: Runs) -> None:
-    """A run that takes longer than the time does not start another one."""
+    """Runs that take longer than the time of ``--every`` do not pile up."""
     skip_where_no_process_starts()
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group, on_busy="queue", every=0.01, count=2)
         await follower.start(*runs.cmd, "{port}")
         follower.client.set_port(1)
         first = await follower.next()
-        await anyio.sleep(0.1)  # ten times as long as it is to wait
+        await anyio.sleep(0.1)  # ten times as long as the time of --every
         first.finish()
         (await follower.next()).finish()
     assert follower.status == 0
@@ -51,9 +52,9 @@ async def test_time_until_the_next_run_begins_when_a_run_ends(runs: Runs) -> Non
 def test_cmd_does_not_run_again_while_there_is_no_port(
     running: RunningCommand, runs: Runs
 ) -> None:
-    """The first run is for the first port, however often the time passes before."""
+    """The time of ``--every`` passes, but CMD runs first when there is a port."""
     start_exec(running, runs, "--initial", "--every=0.01", "--verbose", "--count=1")
-    time.sleep(0.1)  # ten times as long as it waits to run again
+    time.sleep(0.1)  # ten times as long as the time of --every
     running.change(1)
     runs.next().finish()
     status, error = running.wait()

@@ -11,9 +11,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import (
-    killed_by,
-)
+from ..support.command import killed_by
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from .exec_command import PYTHON, start_exec
@@ -30,7 +28,7 @@ def test_failed_cmd_is_one_line_and_the_next_change_runs_cmd(
     running.change(2)
     runs.next()
     running.raise_signal(signal.SIGINT)
-    failed = f"aioteredo: port 1: {sys.executable!r} failed: exit status 3\n"
+    failed = f"aioteredo: port 1: {PYTHON} failed: exit status 3\n"
     assert running.wait() == (killed_by(signal.SIGINT), failed)
 
 
@@ -41,7 +39,7 @@ def test_fail_fast_ends_exec_with_1_after_a_failure(
     running.start("exec", "--fail-fast", "--", *runs.cmd, "{port}")
     running.change(1)
     runs.next().finish(3)
-    failed = f"aioteredo: port 1: {sys.executable!r} failed: exit status 3\n"
+    failed = f"aioteredo: port 1: {PYTHON} failed: exit status 3\n"
     assert running.wait() == (1, failed)
 
 
@@ -57,34 +55,39 @@ def test_cmd_that_a_signal_kills_has_failed(running: RunningCommand, runs: Runs)
     assert (status, error.split(" failed: ")[1]) == (1, "killed by SIGKILL\n")
 
 
-def test_cmd_that_cannot_be_started_is_reported_for_each_change(
-    running: RunningCommand, runs: Runs
+def test_cmd_that_cannot_be_started_is_reported_and_exec_goes_on(
+    running: RunningCommand,
 ) -> None:
-    """CMD that cannot be started is reported in one line, and ``exec`` goes on."""
+    """CMD that cannot be started is one line, and ``exec`` ends only with the backend."""
     running.start("exec", "--", sys.executable + "{port}")
     running.change(1)
+    report = running.read_error_line()
+    assert report.startswith(f"aioteredo: port 1: cannot run {sys.executable + '1'!r}: ")
+
     running.change(None)
     running.fail(31, wait=False)
     status, error = running.wait()
-    first, second = error.splitlines()
     assert status == 1
-    assert first.startswith(f"aioteredo: port 1: cannot run {sys.executable + '1'!r}: ")
-    assert second.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
+    assert error.startswith("aioteredo: GetTeredoPort: [WinError 31] ERROR_GEN_FAILURE")
+    assert error.count("\n") == 1
 
 
 @each_on_busy
 def test_failure_of_the_backend_ends_exec_and_cmd(
     running: RunningCommand, runs: Runs, on_busy: str
 ) -> None:
-    """A backend that fails is one line and exit status 1, and CMD does not run any more."""
+    """A backend that fails is one line and exit status 1, and CMD does not go on."""
     running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, "{port}")
     running.change(1)
     run = runs.next()
+
     if on_busy == "restart":
         running.fail(31, wait=False)
     else:
+        # CMD runs to its end, and the command notices the failure afterwards.
         running.fail(31)
         run.finish()
+
     status, error = running.wait()
     assert status == 1
     assert not run.is_running()
@@ -121,7 +124,7 @@ def test_report_of_a_failed_start_has_the_name_with_the_port(
 def test_report_names_the_signal_or_its_number(
     number: object, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A signal without a name, as most realtime signals, is reported by its number."""
+    """Most realtime signals have no name, so the report has the number."""
     if number == 40 and sys.platform != "linux":
         pytest.skip("no realtime signals")
     with use_backend(SimulatedBackend(5)):

@@ -10,19 +10,16 @@ import pytest
 
 from aioteredo._cli.commands import main
 
-from ..support.command import (
-    environment,
-    run,
-)
+from ..support.command import environment, run
 from ..support.running import RunningCommand
-from .marks import posix
+from .marks import posix, windows
 
 
 def test_cmd_that_is_not_found_exits_with_127_at_the_start() -> None:
     """The first change may be days away, so a missing CMD is reported at the start."""
     done = run("exec", "--backend=simulated", "--", "no-such-command")
-    said = "aioteredo: cannot run 'no-such-command': it is not found\n"
-    assert (done.returncode, done.stdout, done.stderr) == (127, "", said)
+    error = "aioteredo: cannot run 'no-such-command': it is not found\n"
+    assert (done.returncode, done.stdout, done.stderr) == (127, "", error)
 
 
 @posix
@@ -31,17 +28,19 @@ def test_cmd_that_is_not_found_exits_with_127_at_the_start() -> None:
 def test_cmd_that_is_not_executable_exits_with_126_at_the_start(
     tmp_path: Path, name: str, by_path: bool
 ) -> None:
-    """A file without the right to run it, or a directory, is reported as by a shell."""
+    """A plain file or a directory has the exit status that a shell gives it."""
     (tmp_path / "plain-file").touch(0o666)
     (tmp_path / "directory").mkdir()
     cmd = str(tmp_path / name) if by_path else name
     env = environment(PATH=os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
     done = run("exec", "--backend=simulated", "--", cmd, env=env)
+
+    # A shell does not find a directory in PATH either.
     if name == "directory" and not by_path:
         assert done.returncode == 127
     else:
-        said = f"aioteredo: cannot run {cmd!r}: it is not executable\n"
-        assert (done.returncode, done.stderr) == (126, said)
+        error = f"aioteredo: cannot run {cmd!r}: it is not executable\n"
+        assert (done.returncode, done.stderr) == (126, error)
 
 
 @posix
@@ -64,12 +63,12 @@ def test_cmd_finds_the_name_that_the_user_gave(
     running: RunningCommand, tmp_path: Path
 ) -> None:
     """The name that the user gave is ``$0``, and not the path where CMD was found."""
-    script = tmp_path / "named"
-    script.symlink_to("/bin/sh")
+    (tmp_path / "named").symlink_to("/bin/sh")
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
-    cmd = ["named", "-c", 'echo "$0"; tr "\\0" " " </proc/$$/cmdline']
+    print_arguments = 'tr "\\0" " " </proc/$$/cmdline'
     if sys.platform != "linux":
-        cmd = ["named", "-c", "echo; echo named"]
+        print_arguments = 'echo "$0"'
+    cmd = ["named", "-c", f'echo "$0"; {print_arguments}']
     running.start("exec", "--count=1", "--", *cmd, env={"PATH": path})
     running.change(1, wait=False)
     assert running.read_line() == "named"
@@ -77,11 +76,11 @@ def test_cmd_finds_the_name_that_the_user_gave(
     assert running.wait() == (0, "")
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="PATHEXT is Windows'")
+@windows
 def test_batch_file_is_found_without_its_extension(
     running: RunningCommand, tmp_path: Path
 ) -> None:
-    """On Windows, CMD is found by the extensions in PATHEXT."""
+    """On Windows, CMD may lack an extension that is in PATHEXT."""
     (tmp_path / "mapper.cmd").write_text("@echo %1\r\n")
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
     running.start("exec", "--count=1", "--", "mapper", "port-{port}", env={"PATH": path})

@@ -1,4 +1,4 @@
-"""What whoever starts ``exec`` leaves behind in it: signals and standard streams."""
+"""Signals and standard streams that ``exec`` inherits from the process that starts it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ..support.command import killed_by
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from ..support.waiting import wait_until
+from .marks import linux
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="looks at signals and descriptors in Linux' /proc"
-)
+pytestmark = linux
 
-# CMD tells its exceptional signals, and where its standard streams lead to.
-TELL_SIGNALS = """
+# A CMD that prints whether SIGCHLD has its default action, and the blocked signals.
+PRINT_SIGNALS = """
 import signal
 print(signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL, signal.pthread_sigmask(0, ()))
 """
-TELL_STREAMS = """
+
+# A CMD that writes the files of its standard streams to another file.
+WRITE_STREAMS = """
 import os, sys
 with open(sys.argv[1] + ".new", "w") as file:
     print(*(os.readlink(f"/proc/self/fd/{number}") for number in range(3)), file=file)
@@ -48,10 +49,10 @@ def close_standard_streams() -> None:
 
 
 @pytest.mark.parametrize("inherit", [ignore_sigchld, block_all_signals])
-def test_signals_of_the_parent_keep_no_exit_status_from_us(
+def test_inherited_signals_do_not_hide_the_exit_status_of_cmd(
     running: RunningCommand, runs: Runs, inherit: object
 ) -> None:
-    """CMD that succeeds has succeeded, and CMD that fails has failed."""
+    """``exec`` gets the exit status of CMD even if SIGCHLD was ignored or blocked."""
     running.start("exec", "--fail-fast", "--", *runs.cmd, "{port}", preexec_fn=inherit)
     running.change(1)
     runs.next().finish()
@@ -64,38 +65,40 @@ def test_signals_of_the_parent_keep_no_exit_status_from_us(
 
 
 @pytest.mark.parametrize("inherit", [ignore_sigchld, block_all_signals])
-def test_cmd_gets_no_signals_of_the_parent(
+def test_cmd_does_not_inherit_the_signals_of_the_parent(
     running: RunningCommand, inherit: object
 ) -> None:
-    """CMD has the default for SIGCHLD, and no signal is blocked."""
-    cmd = [sys.executable, "-ISc", TELL_SIGNALS]
+    """SIGCHLD has its default action in CMD, and no signal is blocked."""
+    cmd = [sys.executable, "-ISc", PRINT_SIGNALS]
     running.start("exec", "--", *cmd, preexec_fn=inherit)
     running.change(1)
     assert running.read_line() == "True set()"
 
 
 @pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=" ".join)
-def test_blocked_signal_ends_us(running: RunningCommand, arguments: list[str]) -> None:
-    """SIGTERM ends the command although its parent had blocked SIGTERM."""
+def test_inherited_block_of_sigterm_does_not_keep_the_command_alive(
+    running: RunningCommand, arguments: list[str]
+) -> None:
+    """SIGTERM ends the command even if its parent has blocked SIGTERM."""
     running.start(*arguments, preexec_fn=block_all_signals)
     running.process.send_signal(signal.SIGTERM)
     assert running.wait() == (killed_by(signal.SIGTERM), "")
 
 
-def test_cmd_has_three_standard_streams(
+def test_cmd_has_the_null_device_for_closed_standard_streams(
     running: RunningCommand, tmp_path: os.PathLike[str]
 ) -> None:
-    """Without any standard stream of ours, CMD has the null device as all three."""
-    told = os.path.join(tmp_path, "told")
-    cmd = [sys.executable, "-ISc", TELL_STREAMS, told]
+    """CMD has three standard streams even if ``exec`` was started without any."""
+    path = os.path.join(tmp_path, "streams")
+    cmd = [sys.executable, "-ISc", WRITE_STREAMS, path]
     running.start("exec", "--", *cmd, preexec_fn=close_standard_streams)
     running.change(1)
-    wait_until(lambda: os.path.exists(told), "CMD has told its streams")
-    with open(told, encoding="ascii") as file:
+    wait_until(lambda: os.path.exists(path), "CMD has written its streams")
+    with open(path, encoding="ascii") as file:
         assert file.read() == "/dev/null /dev/null /dev/null\n"
 
 
-def test_missing_descriptor_in_this_process() -> None:
+def test_closed_stdin_becomes_an_inheritable_null_device() -> None:
     """The null device takes the number of a closed standard stream, and CMD inherits it."""
     saved = os.dup(0)
     try:
@@ -109,10 +112,10 @@ def test_missing_descriptor_in_this_process() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=" ".join)
-def test_no_descriptor_of_ours_is_a_standard_stream(
+def test_event_loop_takes_no_number_of_a_closed_standard_stream(
     running: RunningCommand, arguments: list[str]
 ) -> None:
-    """Started without standard streams, no socket of the event loop takes their place."""
+    """The null device has the numbers 0 to 2, so no socket of the loop gets one of them."""
     running.start(*arguments, preexec_fn=close_standard_streams)
     directory = f"/proc/{running.process.pid}/fd"
     assert {os.readlink(f"{directory}/{number}") for number in range(3)} == {"/dev/null"}

@@ -14,20 +14,18 @@ import pytest
 from aioteredo import BackendError
 from aioteredo._cli import exec as exec_module
 
-from ..support.command import (
-    killed_by,
-)
+from ..support.command import killed_by
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from ..support.waiting import limit
-from .exec_command import Follower, skip_where_no_process_starts
+from .exec_command import PYTHON, Follower, skip_where_no_process_starts
 from .marks import command_loop, posix
 
 
 def test_restart_ends_cmd_when_the_port_goes_away(
     running: RunningCommand, runs: Runs
 ) -> None:
-    """``restart`` ends CMD even if the next run needs a port that is not there."""
+    """``restart`` ends CMD even if there is no port to run CMD for."""
     running.start("exec", "--on-busy", "restart", "--", *runs.cmd, "{port}")
     running.change(1)
     run = runs.next()
@@ -62,7 +60,9 @@ def test_latest_runs_once_for_the_newest_of_a_thousand_changes(
     run = runs.next()
     assert (run.port, run.previous) == ("1000", "1")
     run.finish()
-    running.change(2000)  # and no other run before this one
+
+    # The next run is for this change, so no other run was waiting.
+    running.change(2000)
     assert runs.next().port == "2000"
 
 
@@ -75,11 +75,13 @@ def test_restart_runs_last_for_the_newest_of_a_thousand_changes(
     first = runs.next()
     running.change(2, 1000)
     first.wait_until_ended()
+
     ports = [1]
     while ports[-1] != 1000:
         run = runs.next()
         ports.append(int(run.port))
     assert ports == sorted(set(ports))
+
     running.change(2000)
     run.wait_until_ended()
     assert runs.next().port == "2000"
@@ -94,17 +96,21 @@ def test_queue_keeps_1024_changes_and_counts_the_others(
     """``queue`` runs CMD for the newest 1,024 changes, and reports how many are lost."""
     if sys.platform == "win32":
         raise NotImplementedError
+    running.times = 5  # A thousand runs take long.
+
+    # The first run waits until the test writes to the fifo. Each other run prints its port.
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    running.times = 5
     cmd = f"[ $TEREDO_PORT != 1 ] || {{ echo 1; read x <{fifo}; exit; }}; echo {{port}}"
     running.start("exec", "--on-busy", "queue", "--", "sh", "-c", cmd)
     running.change(1)
     assert running.read_line() == "1"
     running.change(2, last)
+
     fifo.write_text("go on\n")
     for port in range(max(2, last - 1023), last + 1):
         assert running.read_line() == str(port)
+
     running.process.send_signal(signal.SIGTERM)
     dropped = last - 1 - 1024
     lost = f"aioteredo: {dropped} changes dropped: more than 1024 waited\n"
@@ -132,14 +138,16 @@ async def test_queue_that_is_full_drops_the_oldest_changes(
         first = await follower.next()
         follower.client.burst(ports)
         first.finish()
+
         second = await follower.next()
         second.finish(3)
         third = await follower.next()
         assert (second.port, third.port) == ("4", "5")
         group.cancel_scope.cancel()
+
     dropped, failed = capsys.readouterr().err.splitlines()
     assert dropped == f"aioteredo: {lost} dropped: more than 3 waited"
-    assert failed == f"aioteredo: port 4: {sys.executable!r} failed: exit status 3"
+    assert failed == f"aioteredo: port 4: {PYTHON} failed: exit status 3"
 
 
 @command_loop
@@ -148,7 +156,7 @@ async def test_dropped_changes_are_reported_once(
 ) -> None:
     """A run that ``--every`` repeats does not repeat the report of dropped changes."""
     skip_where_no_process_starts()
-    monkeypatch.setattr("aioteredo._cli.exec.QUEUE_SIZE", 1)
+    monkeypatch.setattr(exec_module, "QUEUE_SIZE", 1)
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group, on_busy="queue", every=0.01, count=3)
         await follower.start(*runs.cmd, "{port}")
@@ -157,9 +165,10 @@ async def test_dropped_changes_are_reported_once(
         follower.client.burst([2, 3, 4])
         first.finish()
         for _ in range(2):
-            one = await follower.next()
-            assert one.port == "4"
-            one.finish()
+            run = await follower.next()
+            assert run.port == "4"
+            run.finish()
+
     dropped = "aioteredo: 2 changes dropped: more than 1 waited\n"
     assert capsys.readouterr().err == dropped
 
@@ -173,10 +182,12 @@ async def test_restart_skips_changes_that_come_while_cmd_is_ending(runs: Runs) -
         await follower.start(*runs.cmd, "stubborn", "{port}")
         follower.client.set_port(1)
         first = await follower.next()
+
         for port in (2, 3, 4):
             follower.client.set_port(port)
             await follower.client.wait_until_drained(limit())
         first.finish()
+
         second = await follower.next()
         assert (second.port, second.previous) == ("4", "1")
         second.finish()

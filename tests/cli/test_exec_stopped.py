@@ -7,9 +7,7 @@ import sys
 
 import pytest
 
-from ..support.command import (
-    killed_by,
-)
+from ..support.command import killed_by
 from ..support.full_pipes import wait_until_full
 from ..support.running import RunningCommand
 from ..support.runs import Runs
@@ -34,6 +32,7 @@ def test_signal_ends_cmd_and_its_children_before_exec(
     running: RunningCommand, runs: Runs, on_busy: str, stop: str
 ) -> None:
     """A signal ends CMD and the processes that CMD has started."""
+    # On Windows, a child of CMD is not in a group that could be ended.
     how = [] if sys.platform == "win32" else ["parent"]
     running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, *how, "{port}")
     running.change(1)
@@ -78,12 +77,12 @@ def test_hangup_that_nohup_ignores_does_not_end_exec(
     """Under nohup, the end of a terminal does not end ``exec``."""
     if sys.platform == "win32":
         raise NotImplementedError
-    signals = {signal.SIGHUP, signal.SIGTERM}
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        running.start("exec", "--", *runs.cmd, "{port}")  # it inherits what is ignored
+        # The command inherits the signals that are ignored.
+        running.start("exec", "--", *runs.cmd, "{port}")
     finally:
         signal.signal(signal.SIGHUP, before)
-    for number in sorted(signals):
-        running.process.send_signal(number)
+    running.process.send_signal(signal.SIGHUP)
+    running.process.send_signal(signal.SIGTERM)
     assert running.wait() == (killed_by(signal.SIGTERM), "")

@@ -11,9 +11,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import (
-    killed_by,
-)
+from ..support.command import killed_by
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from .exec_command import PYTHON, start_exec
@@ -27,9 +25,10 @@ def test_each_run_is_one_line_with_port_status_and_seconds(
     start_exec(running, runs, "-v", "--no-port=none", "--count=3")
     for port, status in ((1, 0), (None, 0), (2, 3)):
         running.change(port)
-        one = runs.next()
-        one.finish(status)
-        one.wait_until_ended()
+        run = runs.next()
+        run.finish(status)
+        run.wait_until_ended()
+
     status, error = running.wait()
     assert status == 0
     assert re.sub(r"\d+\.\d{3} s", "N s", error).splitlines() == [
@@ -42,12 +41,13 @@ def test_each_run_is_one_line_with_port_status_and_seconds(
 def test_run_that_restart_ends_is_reported_as_interrupted(
     running: RunningCommand, runs: Runs
 ) -> None:
-    """A run that ``restart`` ends has no exit status."""
+    """The line of a run that ``restart`` ends has no exit status."""
     start_exec(running, runs, "--verbose", "--on-busy=restart", "--count=1")
     running.change(1)
     runs.next()
     running.change(2)
     runs.next().finish()
+
     status, error = running.wait()
     assert status == 0
     assert re.sub(r"\d+\.\d{3} s", "N s", error).splitlines() == [
@@ -71,7 +71,7 @@ def test_run_that_a_signal_to_exec_ends_is_not_reported(
 def test_run_is_reported_whether_it_succeeds_or_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Both kinds of runs are reported by ``main()``."""
+    """``main()`` reports a run in one line, with the exit status if the run fails."""
     cmd = [sys.executable, "-ISc", "raise SystemExit({port} == 6)"]
     for port in (5, 6):
         with use_backend(SimulatedBackend(port)):

@@ -16,43 +16,47 @@ import pytest
 from aioteredo import PortEvent
 from aioteredo._cli import formats
 
-from ..support.command import (
-    command,
-    environment,
-    run,
-)
+from ..support.command import command, environment, run
 from ..support.waiting import limit
 from .marks import posix
+
+HOUR = 3600 * 10**9  # ns
+
+
+def read_time(lines: formats.Json, event: PortEvent) -> datetime:
+    """Return the time in the line of *event*."""
+    return datetime.fromisoformat(json.loads(lines(event))["time"])
 
 
 def test_time_is_when_the_system_notified() -> None:
     """A line that is printed an hour late has the time of its event."""
-    hour = 3600 * 10**9
-    line = formats.Json()(PortEvent(5, monotonic_ns=time.monotonic_ns() - hour))
-    age = datetime.now(UTC) - datetime.fromisoformat(json.loads(line)["time"])
+    event = PortEvent(5, monotonic_ns=time.monotonic_ns() - HOUR)
+    age = datetime.now(UTC) - read_time(formats.Json(), event)
     assert abs(age - timedelta(hours=1)) < timedelta(minutes=30)
 
 
 def test_times_have_the_order_of_the_events() -> None:
     """Reading the clock takes time, which must not swap the times of two events."""
-    line = formats.Json()
+    lines = formats.Json()
     now = time.monotonic_ns()
-    lines = [json.loads(line(PortEvent(5, monotonic_ns=now + i))) for i in range(50_000)]
-    times = [datetime.fromisoformat(event["time"]) for event in lines]
+    events = [PortEvent(5, monotonic_ns=now + i) for i in range(50_000)]
+    times = [read_time(lines, event) for event in events]
     assert times == sorted(times)
 
 
 def test_time_follows_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the clock has been set, the next line has the new time."""
-    line, event = formats.Json(), PortEvent(5, monotonic_ns=time.monotonic_ns())
-    before = datetime.fromisoformat(json.loads(line(event))["time"])
-    hour = 3600 * 10**9
-    monkeypatch.setattr(time, "time_ns", lambda real=time.time_ns: real() + hour)
-    after = datetime.fromisoformat(json.loads(line(event))["time"])
+    lines = formats.Json()
+    event = PortEvent(5, monotonic_ns=time.monotonic_ns())
+    before = read_time(lines, event)
+    monkeypatch.setattr(time, "time_ns", lambda real=time.time_ns: real() + HOUR)
+    after = read_time(lines, event)
     assert abs(after - before - timedelta(hours=1)) < timedelta(minutes=30)
 
 
 class Terminal(io.TextIOWrapper):
+    """A stream that says that it is a terminal."""
+
     def __init__(self, encoding: str) -> None:
         super().__init__(io.BytesIO(), encoding)
 
@@ -71,9 +75,10 @@ def test_text_has_the_arrow_and_colours_that_the_stream_can_show(
         monkeypatch.delenv(name, raising=False)
     if variable is not None:
         monkeypatch.setenv(variable, "1")
-    line = formats.text_for(Terminal(encoding))
-    line(PortEvent(5))
-    text = line(PortEvent(None, missed=2))
+
+    lines = formats.text_for(Terminal(encoding))
+    lines(PortEvent(5))
+    text = lines(PortEvent(None, missed=2))
     assert ("→" in text) is (encoding == "utf-8")
     assert ("->" in text) is (encoding != "utf-8")
     assert ("\033[33mno port\033[0m" in text) is (variable != "NO_COLOR")
@@ -86,24 +91,27 @@ def run_watch_on_a_terminal(*arguments: str, **variables: str) -> str:
         raise NotImplementedError
     import pty
 
-    ours, theirs = pty.openpty()
+    reading, writing = pty.openpty()
     try:
         process = subprocess.Popen(
             command("watch", "--backend=simulated", "--initial", "--count=1", *arguments),
             stdin=subprocess.DEVNULL,
-            stdout=theirs,
+            stdout=writing,
             stderr=subprocess.PIPE,
             env=environment(**variables),
         )
-        os.close(theirs)
+        os.close(writing)
+
         text = b""
-        with contextlib.suppress(OSError):  # EIO: the other side is closed
-            while chunk := os.read(ours, 1000):
+        # The end of a terminal is EIO on Linux, and not an empty read.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(reading, 1000):
                 text += chunk
+
         _, error = process.communicate(timeout=limit())
         assert (process.returncode, error) == (0, b"")
     finally:
-        os.close(ours)
+        os.close(reading)
     return text.decode()
 
 
@@ -140,9 +148,6 @@ def test_pipe_gets_colours_only_if_they_are_forced(
     variables: dict[str, str], coloured: bool
 ) -> None:
     """A pipe gets colours only with a FORCE_COLOR that is not empty."""
-    result = run(
-        "watch",
-        *("--backend=simulated", "--initial", "--count=1"),
-        env=environment(**variables),
-    )
+    arguments = ["watch", "--backend=simulated", "--initial", "--count=1"]
+    result = run(*arguments, env=environment(**variables))
     assert ("\033[" in result.stdout) is coloured

@@ -10,9 +10,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import (
-    run,
-)
+from ..support.command import run
 
 
 def test_port_is_printed_as_a_number_or_as_json(capsys: pytest.CaptureFixture[str]) -> None:

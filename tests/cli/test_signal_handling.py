@@ -18,7 +18,7 @@ from .signalling import signal_when
 
 
 @pytest.mark.skipif(
-    sys.platform == "win32", reason="Wine 8 fails a send beside another thread's"
+    sys.platform == "win32", reason="Wine 8 fails if two threads send at the same time"
 )
 def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
     """``main()`` restores the handlers of the program, and leaves ignored signals alone."""
@@ -26,17 +26,17 @@ def test_handlers_are_restored_and_ignored_signals_stay_ignored() -> None:
     ignored = SIGNALS[-1]
     handler = signal.signal(ignored, signal.SIG_IGN)
     before = [signal.getsignal(number) for number in SIGNALS]
-    seen = []
+    handlers_during_watch = []
 
-    def ready() -> bool:
-        seen.append(signal.getsignal(ignored))
+    def is_watching() -> bool:
+        handlers_during_watch.append(signal.getsignal(ignored))
         return client.subscriber_count > 0
 
     try:
-        with use_backend(client), signal_when(ready, signal.SIGTERM):
+        with use_backend(client), signal_when(is_watching, signal.SIGTERM):
             assert main(["watch"]) == 143
         assert [signal.getsignal(number) for number in SIGNALS] == before
-        assert {*seen} == {signal.SIG_IGN}
+        assert {*handlers_during_watch} == {signal.SIG_IGN}
     finally:
         signal.signal(ignored, handler)
 
@@ -55,26 +55,28 @@ def test_keyboard_interrupt_without_a_signal_is_raised() -> None:
 def test_loop_has_a_wakeup_descriptor() -> None:
     """Without the descriptor, a signal just before the loop waits does not end the wait."""
 
-    async def has_wake_up_descriptor() -> int:
+    async def get_wakeup_descriptor() -> int:
         number = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(number)
         return number
 
-    assert anyio.run(Signals().run, has_wake_up_descriptor) != -1
+    assert anyio.run(Signals().run, get_wakeup_descriptor) != -1
 
 
 def test_signal_before_a_write_prevents_the_write() -> None:
     """No write begins after a signal, because a full pipe would block the loop."""
-    signals, begun = Signals(), []
+    signals = Signals()
+    has_begun = False
 
     async def write() -> int:
+        nonlocal has_begun
         signal.raise_signal(signal.SIGTERM)
         with signals.interrupting():
-            begun.append(True)
+            has_begun = True
         return 0
 
     assert anyio.run(signals.run, write) == 143
-    assert not begun
+    assert not has_begun
 
 
 @posix

@@ -1,4 +1,4 @@
-"""How a signal ends the command: as real processes, and as the kernel tells it."""
+"""Signals that end the command: which ones, and how its process dies of them."""
 
 from __future__ import annotations
 
@@ -11,61 +11,74 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from aioteredo import __main__
-from aioteredo._cli import commands as _cli
-from aioteredo._cli import signals as _signals
+from aioteredo._cli import commands
+from aioteredo._cli.signals import SIGNALS
 
-from ..support.command import command, environment, killed_by, write_package
+from ..support.command import (
+    command,
+    environment,
+    killed_by,
+    run,
+    run_python,
+    write_package,
+)
 from ..support.requirements import require
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from ..support.waiting import kill_at_the_limit, limit
+from .marks import linux, posix
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="signals as Linux has them")
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-
-# of a process that is at fault, and must not go on
+# The kernel sends these to a process that is at fault and must not go on.
 FAULTS = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
-OTHERS = [
+
+# SIGINT and SIGTERM have tests of their own, and two realtime signals stand for all.
+RARE_SIGNALS = [
     number
-    for number in _signals.SIGNALS
+    for number in SIGNALS
     if number not in (signal.SIGINT, signal.SIGTERM)
-    and (number < 32 or number in (_signals.SIGNALS[-1], _signals.SIGNALS[-2]))
+    and (number < 32 or number in (SIGNALS[-1], SIGNALS[-2]))
 ]
 
-# A backend that signals its own process, at the place that the environment names.
+# A backend that signals its own process, in the function that the environment names.
 SIGNALLING = """
 import atexit, os, signal, sys, time
 from aioteredo import SimulatedBackend
 
-def signalled(place):
+def signal_if_named(place):
     name, _, number = os.environ["SIGNAL"].partition(" ")
     if name == place:
         os.kill(os.getpid(), int(number))
-        time.sleep(0.01)  # Python's own handler has run then, if there is one
+        time.sleep(0.01)  # so that a handler of Python runs before the function goes on
 
 class Backend(SimulatedBackend):
     def __init__(self):
         super().__init__(5)
-        atexit.register(signalled, "exit")
+        atexit.register(signal_if_named, "exit")
         atexit.register(print, "exit functions run")
 
     def get_port(self):
-        signalled("get_port")
+        signal_if_named("get_port")
         return super().get_port()
 
     def subscribe(self, sink, *, initial):
-        signalled("subscribe")
+        signal_if_named("subscribe")
         return super().subscribe(sink, initial=initial)
 """
 
+MakeEnvironment: TypeAlias = Callable[[str, int], dict[str, str]]
+
 
 @pytest.fixture
-def signalling(tmp_path: Path) -> Callable[[str, int], dict[str, str]]:
-    """Make the environment of a command that signals itself at one place."""
+def make_environment(tmp_path: Path) -> MakeEnvironment:
+    """Return a function for the environment of a command that signals itself.
+
+    Its arguments are the place, as ``get_port``, ``subscribe`` or ``exit``, and the signal.
+    """
     write_package(tmp_path, "signalling", SIGNALLING, "signalling = signalling:Backend")
 
     def make(place: str, number: int) -> dict[str, str]:
@@ -75,23 +88,9 @@ def signalling(tmp_path: Path) -> Callable[[str, int], dict[str, str]]:
     return make
 
 
-def ended(
-    env: dict[str, str], *arguments: str, before: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, *command(*arguments)],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=False,
-    )
-
-
 @linux
-def test_the_signals_are_those_that_end_a_process() -> None:
-    """Each signal whose default action ends a process is handled, the faults excepted."""
+def test_handled_signals_are_those_that_end_a_process() -> None:
+    """Each signal whose default action ends a process is handled, except for faults."""
     if sys.platform == "win32":
         raise NotImplementedError
     ending = set()
@@ -105,17 +104,18 @@ def test_the_signals_are_those_that_end_a_process() -> None:
         finally:
             process.kill()
             process.wait(limit())
+
     ignored_by_python = {signal.SIGPIPE, signal.SIGXFSZ}
     faults = {signal.Signals[name] for name in FAULTS}
-    assert ending - ignored_by_python - faults == {*_signals.SIGNALS}
+    assert ending - ignored_by_python - faults == {*SIGNALS}
 
 
 @posix
-@pytest.mark.parametrize("number", OTHERS)
-def test_each_signal_ends_cmd_before_exec(
+@pytest.mark.parametrize("number", RARE_SIGNALS)
+def test_rare_signal_ends_cmd_before_exec(
     running: RunningCommand, runs: Runs, number: int
 ) -> None:
-    """CMD is not left running by a signal that is rarely used."""
+    """No signal that ends ``exec`` leaves CMD running."""
     running.start("exec", "--", *runs.cmd, "{port}")
     running.change(1)
     run = runs.next()
@@ -126,54 +126,47 @@ def test_each_signal_ends_cmd_before_exec(
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_port_dies_of_the_signal(
-    signalling: Callable[[str, int], dict[str, str]], number: int
-) -> None:
-    """A command without an event loop dies quietly, too."""
-    done = ended(signalling("get_port", number), "port")
+def test_signal_kills_port_quietly(make_environment: MakeEnvironment, number: int) -> None:
+    """``port``, which has no event loop, dies of a signal without output."""
+    done = run("port", env=make_environment("get_port", number))
     assert (done.returncode, done.stdout, done.stderr) == (killed_by(number), "", "")
 
 
 @posix
-def test_python_m_dies_of_the_signal(
-    signalling: Callable[[str, int], dict[str, str]],
+def test_ctrl_c_kills_python_m_quietly(
+    make_environment: MakeEnvironment,
 ) -> None:
-    """``python -m aioteredo`` is the same command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "aioteredo", "watch"],
-        env=signalling("subscribe", signal.SIGINT),
-        capture_output=True,
-        timeout=limit(),
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (killed_by(signal.SIGINT), b"")
+    """``python -m aioteredo`` dies of Ctrl-C without output, like the script."""
+    env = make_environment("subscribe", signal.SIGINT)
+    done = run_python("-m", "aioteredo", "watch", env=env)
+    assert (done.returncode, done.stderr) == (killed_by(signal.SIGINT), "")
 
 
 @posix
 def test_exit_functions_run_before_the_death(
-    signalling: Callable[[str, int], dict[str, str]],
+    make_environment: MakeEnvironment,
 ) -> None:
-    """What another package does at the exit is done, and its output is flushed."""
-    done = ended(signalling("subscribe", signal.SIGTERM), "watch")
+    """The process dies only after all exit functions, and after a flush of its output."""
+    done = run("watch", env=make_environment("subscribe", signal.SIGTERM))
     assert (done.returncode, done.stderr) == (killed_by(signal.SIGTERM), "")
     assert done.stdout == "exit functions run\n"
 
 
 @posix
 @pytest.mark.parametrize("name", ["port", "watch"])
-def test_interrupted_at_the_exit(
-    signalling: Callable[[str, int], dict[str, str]], name: str
+def test_ctrl_c_during_the_exit_kills_the_command_quietly(
+    make_environment: MakeEnvironment, name: str
 ) -> None:
-    """Ctrl-C while the interpreter exits is as quiet as before."""
+    """Ctrl-C while the interpreter exits prints no traceback."""
     arguments = ["watch", "--initial", "--count=1"] if name == "watch" else ["port"]
-    done = ended(signalling("exit", signal.SIGINT), *arguments)
+    done = run(*arguments, env=make_environment("exit", signal.SIGINT))
     assert (done.returncode, done.stderr) == (killed_by(signal.SIGINT), "")
 
 
 @posix
 @pytest.mark.parametrize("name", ["watch", "exec"])
 def test_ctrl_c_ends_a_loop_of_the_shell(tmp_path: Path, name: str) -> None:
-    """A shell goes on with the loop after a command that exits with 130."""
+    """The shell ends its loop, because the command dies of the signal."""
     if sys.platform == "win32":
         raise NotImplementedError
     bash = shutil.which("bash")
@@ -195,7 +188,9 @@ def test_ctrl_c_ends_a_loop_of_the_shell(tmp_path: Path, name: str) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline()
-        os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
+
+        # A terminal signals the whole process group.
+        os.killpg(process.pid, signal.SIGINT)
         assert process.wait(limit()) == killed_by(signal.SIGINT)
         assert process.stderr is not None
         assert process.stderr.read() == b""
@@ -208,28 +203,28 @@ def test_ctrl_c_ends_a_loop_of_the_shell(tmp_path: Path, name: str) -> None:
 
 @linux
 def test_first_process_of_a_container_exits_with_the_status(
-    signalling: Callable[[str, int], dict[str, str]],
+    make_environment: MakeEnvironment,
 ) -> None:
-    """The kernel protects it from its own signal, and 143 is what remains to be said."""
+    """The kernel does not let that process die of its own signal, so it exits with 143."""
     unshare = ("unshare", "--pid", "--fork")
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to make a PID namespace")
-    done = ended(signalling("subscribe", signal.SIGTERM), "watch", before=unshare)
+    done = run("watch", prefix=unshare, env=make_environment("subscribe", signal.SIGTERM))
     assert (done.returncode, done.stderr) == (143, "")
 
 
 @linux
 def test_no_core_is_dumped_after_the_clean_up(
-    tmp_path: Path, signalling: Callable[[str, int], dict[str, str]]
+    tmp_path: Path, make_environment: MakeEnvironment
 ) -> None:
-    """SIGQUIT ends the command without a dump of memory that shows nothing."""
+    """SIGQUIT leaves no dump, which would show the memory after the clean-up."""
     if sys.platform != "linux":
         raise NotImplementedError
     if Path("/proc/sys/kernel/core_pattern").read_text().startswith("|"):
-        pytest.skip("a program gets the dump, and decides about the limit")
+        pytest.skip("a program gets the dump and may ignore the limit of its size")
     process = subprocess.Popen(
         ["sh", "-c", 'ulimit -c unlimited; exec "$@"', "sh", *command("watch")],
-        env=signalling("subscribe", signal.SIGQUIT),
+        env=make_environment("subscribe", signal.SIGQUIT),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
     )
@@ -246,7 +241,7 @@ def test_no_core_is_dumped_after_the_clean_up(
 
 @posix
 def test_ignored_ctrl_c_stays_ignored(running: RunningCommand, runs: Runs) -> None:
-    """A background job of a shell goes on when the terminal gets Ctrl-C."""
+    """Ctrl-C does not end a background job of a shell, which ignores SIGINT."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         running.start("exec", "--", *runs.cmd, "{port}")
@@ -259,15 +254,12 @@ def test_ignored_ctrl_c_stays_ignored(running: RunningCommand, runs: Runs) -> No
     assert running.wait() == (killed_by(signal.SIGTERM), "")
 
 
-# in this process
-
-
 @posix
 @pytest.mark.parametrize("ignored", [False, True])
-def test_dies_last_and_only_of_a_signal(
+def test_main_dies_after_all_exit_functions_and_only_of_a_signal(
     monkeypatch: pytest.MonkeyPatch, ignored: bool
 ) -> None:
-    """The entry point leaves an ignored Ctrl-C alone, and dies after all exit functions."""
+    """``main()`` registers its death first, and does not handle an ignored Ctrl-C."""
     if sys.platform == "win32":
         raise NotImplementedError
     import resource
@@ -279,13 +271,15 @@ def test_dies_last_and_only_of_a_signal(
     before = signal.signal(signal.SIGINT, action)
     received: list[int] = []
     try:
-        for status in (0, 128 + signal.SIGURG):  # SIGURG ends nothing
-            monkeypatch.setattr(_cli, "main", lambda argv, status=status: status)
+        # The default action of SIGURG is to do nothing, so the tests survive it.
+        for status in (0, 128 + signal.SIGURG):
+            monkeypatch.setattr(commands, "main", lambda argv, status=status: status)
             assert __main__.main() == status
             assert signal.getsignal(signal.SIGINT) == (
                 signal.SIG_IGN if ignored else signal.SIG_DFL
             )
             monkeypatch.setattr(signal, "raise_signal", received.append)
+
             registered.pop()()
             assert not registered
     finally:

@@ -18,10 +18,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import (
-    command,
-    environment,
-)
+from ..support.command import environment, run
 from ..support.full_pipes import make_full_condition
 from ..support.waiting import limit
 from .marks import linux, posix
@@ -32,7 +29,7 @@ FULL_DISK = "aioteredo: cannot write: No space left on device\n"
 
 @contextlib.contextmanager
 def stdout_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
-    """Make a stdout_pipe the standard output of this process; yield its reading end."""
+    """Make a pipe the standard output of this process; yield its reading end."""
     reading, writing = os.pipe()
     with (
         open(reading, "rb", 0) as reader,
@@ -43,27 +40,28 @@ def stdout_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
         yield reader
 
 
-def fill_and_check(client: SimulatedBackend, reader: BinaryIO) -> Callable[[], bool]:
-    """Return a condition that makes changes until the pipe is full."""
-    full = make_full_condition(reader)
+def make_filling_condition(
+    client: SimulatedBackend, reader: BinaryIO
+) -> Callable[[], bool]:
+    """Return a condition: the pipe is full. It makes the changes that fill the pipe."""
+    is_full = make_full_condition(reader)
 
-    def look() -> bool:
+    def fill_and_check() -> bool:
         if client.subscriber_count and client.get_port() is None:
             client.burst(range(1, 2000))
-        return full()
+        return is_full()
 
-    return look
+    return fill_and_check
 
 
 @linux
 def test_output_that_could_not_be_written_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a signal, nothing is left to flush, because the flush would wait again."""
+    """After a signal, the flush at the exit does not wait for the reader again."""
     client = SimulatedBackend()
-
     with stdout_pipe(monkeypatch) as reader, use_backend(client):
-        with signal_when(fill_and_check(client, reader), signal.SIGINT):
+        with signal_when(make_filling_condition(client, reader), signal.SIGINT):
             assert main(["watch", "--json", "--max-buffer-size=2000"]) == 130
         sys.stdout.flush()
 
@@ -73,16 +71,9 @@ def test_port_without_a_reader_exits_with_0() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as stdout:
-        result = subprocess.run(
-            command("port", "--backend", "simulated"),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            timeout=limit(),
-            check=False,
-        )
-    assert (result.returncode, result.stderr) == (0, b"")
+        arguments = ["port", "--backend", "simulated"]
+        result = run(*arguments, stdout=stdout, stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_main_without_a_reader_returns_0(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +90,8 @@ def test_missing_stdout_is_replaced_by_the_null_device(
     monkeypatch.setattr(sys, "stdout", None)
     with use_backend(SimulatedBackend(5)):
         assert main(["port"]) == 0
+
+    # The command has opened the null device. Unclosed, it would be a ResourceWarning.
     sys.stdout.close()
 
 
@@ -124,15 +117,13 @@ def test_full_disk_is_reported_by_each_command(
 def test_full_disk_is_reported_in_one_line(unbuffered: str) -> None:
     """The process prints one line, and no second one when the interpreter exits."""
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            command("port", "--backend", "simulated"),
+        result = run(
+            *("port", "--backend", "simulated"),
+            env=environment(PYTHONUNBUFFERED=unbuffered),
             stdout=full,
             stderr=subprocess.PIPE,
-            env=environment(PYTHONUNBUFFERED=unbuffered),
-            timeout=limit(),
-            check=False,
         )
-    assert (result.returncode, result.stderr.decode()) == (1, FULL_DISK)
+    assert (result.returncode, result.stderr) == (1, FULL_DISK)
 
 
 @linux
@@ -151,22 +142,23 @@ def test_timeout_ends_watch_while_the_pipe_is_full(
 def test_fifo_that_is_open_for_reading_too_gets_the_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A named pipe that the command could read from is written to like any other."""
+    """The lines go into a named pipe even if the command could read from it, too."""
     if sys.platform == "win32":
         raise NotImplementedError
     os.mkfifo(tmp_path / "fifo")
-    pipe = os.open(tmp_path / "fifo", os.O_RDWR)
-    with os.fdopen(pipe, "w") as stdout, monkeypatch.context() as patch:
+    fifo = os.open(tmp_path / "fifo", os.O_RDWR)
+    with os.fdopen(fifo, "w") as stdout, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stdout)
+
         with use_backend(SimulatedBackend(5, restart_every=0.01)):
             assert main(["watch", "--initial", "--count", "3"]) == 0
-        assert os.read(pipe, 10_000).count(b"\n") == 3
+        assert os.read(fifo, 10_000).count(b"\n") == 3
 
 
 @posix
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
 def test_process_without_stdout_or_stderr_writes_to_neither(redirection: str) -> None:
-    """The error is written if stderr is open, and to no other descriptor."""
+    """The error is written only if stderr is open, and never to another descriptor."""
     result = subprocess.run(
         f'"{sys.executable}" -X dev -m aioteredo port {redirection}',
         shell=True,
@@ -182,7 +174,7 @@ def test_process_without_stdout_or_stderr_writes_to_neither(redirection: str) ->
 def test_stdout_that_is_not_a_file_is_written_to(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An object that a program has put in the place of ``sys.stdout`` gets the lines."""
+    """A program may have replaced ``sys.stdout``, and the new object gets the lines."""
     with use_backend(SimulatedBackend(7)):
         assert main(["watch", "--initial", "--count", "1"]) == 0
     assert capsys.readouterr().out.endswith("  7\n")
@@ -192,6 +184,7 @@ def test_stdout_without_an_encoding_is_written_to(monkeypatch: pytest.MonkeyPatc
     """A ``StringIO``, which has no encoding, gets the lines."""
     for arguments, line in ((["port"], "7\n"), (["backends"], "  available: port ")):
         monkeypatch.setattr(sys, "stdout", out := io.StringIO())
+
         with use_backend(SimulatedBackend(7)):
             assert main(arguments) == 0
         assert line in out.getvalue()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,25 +12,17 @@ import pytest
 import aioteredo
 from aioteredo import SimulatedBackend, __main__, use_backend
 
-from ..support.command import (
-    killed_by,
-)
-from ..support.waiting import limit
+from ..support.command import killed_by, run_python
+from .marks import windows
 
 MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
 
 
 def test_python_m_names_itself_aioteredo() -> None:
     """The usage message of ``python -m aioteredo`` has the command's name."""
-    result = subprocess.run(
-        [sys.executable, "-m", "aioteredo", "port", "--backend", "no-such-backend"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=limit(),
-        check=False,
-    )
+    result = run_python("-m", "aioteredo", "port", "--backend", "no-such-backend")
     assert result.returncode == 2
-    assert result.stderr.startswith(b"usage: aioteredo port ")
+    assert result.stderr.startswith("usage: aioteredo port ")
 
 
 def test_main_module_exits_with_the_status_of_the_command(
@@ -39,7 +30,9 @@ def test_main_module_exits_with_the_status_of_the_command(
 ) -> None:
     """The exit status of ``python -m aioteredo`` is that of the command."""
     monkeypatch.setattr(sys, "argv", ["aioteredo", "port"])
+    # The exit function of the command must not run at the exit of the tests.
     monkeypatch.setattr("atexit.register", lambda function: None)
+
     handler = signal.getsignal(signal.SIGINT)
     try:
         with use_backend(SimulatedBackend()), pytest.raises(SystemExit) as raised:
@@ -50,7 +43,7 @@ def test_main_module_exits_with_the_status_of_the_command(
 
 
 def test_importing_the_main_module_runs_nothing() -> None:
-    """Only running ``__main__`` runs the command, not importing it."""
+    """The command runs if ``__main__`` is run, but not if it is imported."""
     runpy.run_path(MODULE, run_name="aioteredo.__main__")
 
 
@@ -63,35 +56,29 @@ sys.argv[1:] = [{}]
 main()
 print(*sys.modules)
 """
-    heavy = {"anyio", "asyncio", "trio", "logging", "json", "pathlib", "shutil", "datetime"}
-    heavy |= {"difflib", "textwrap"}
-    for arguments, allowed in (
-        ("'port', '--backend', 'simulated'", set()),
-        ("'backends'", heavy - {"anyio", "asyncio", "trio"}),
+    loops = {"anyio", "asyncio", "trio"}
+    slow = {"logging", "json", "pathlib", "shutil", "datetime", "difflib", "textwrap"}
+    for arguments, forbidden in (
+        ("'port', '--backend', 'simulated'", loops | slow),
+        ("'backends'", loops),
     ):
-        result = subprocess.run(
-            [sys.executable, "-c", code.format(arguments)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=limit(),
-            check=True,
-        )
-        loaded = {*result.stdout.decode().splitlines()[-1].split()}
+        result = run_python("-c", code.format(arguments), check=True)
+        loaded = {*result.stdout.splitlines()[-1].split()}
+
         assert "aioteredo" in loaded
-        unwanted = sorted(loaded & heavy - allowed)
+        unwanted = sorted(loaded & forbidden)
         assert unwanted == [], f"main([{arguments}]) imports {', '.join(unwanted)}"
 
 
 def test_importing_the_package_imports_no_other_module() -> None:
-    """Ctrl-C during these imports prints a traceback, so there are none."""
+    """Ctrl-C would print a traceback while ``import aioteredo`` imported other modules."""
     code = "import sys; before = {*sys.modules}; import aioteredo; "
     code += "print({*sys.modules} - before)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=limit()
-    )
+    done = run_python("-c", code)
     assert (done.stdout, done.stderr) == ("{'aioteredo'}\n", "")
 
 
+# The command, with Ctrl-C at the import of one of its modules.
 INTERRUPTED_IMPORT = """
 import signal, sys
 from importlib.abc import MetaPathFinder
@@ -109,20 +96,12 @@ sys.exit(main())
 
 def test_ctrl_c_during_an_import_ends_the_command_quietly() -> None:
     """Ctrl-C while the command imports its modules ends it without a traceback."""
-    result = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IMPORT],
-        capture_output=True,
-        timeout=limit(),
-        check=False,
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (
-        killed_by(signal.SIGINT),
-        b"",
-        b"",
-    )
+    result = run_python("-c", INTERRUPTED_IMPORT)
+    assert result.returncode == killed_by(signal.SIGINT)
+    assert (result.stdout, result.stderr) == ("", "")
 
 
-@pytest.mark.skipif(sys.platform != "win32", reason="elsewhere the process dies of it")
+@windows
 def test_ctrl_c_without_an_event_loop_exits_with_130_on_windows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

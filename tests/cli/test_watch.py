@@ -13,9 +13,7 @@ import pytest
 from aioteredo import BackendError, PortEvent, SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import (
-    killed_by,
-)
+from ..support.command import killed_by
 from ..support.full_pipes import wait_until_full
 from ..support.running import RunningCommand
 from ..support.waiting import limit
@@ -29,15 +27,17 @@ def test_text_line_has_the_time_and_both_ports(running: RunningCommand) -> None:
     running.change(60123)
     running.change(None)
     running.change(60123)
-    whole = [running.read_line() for _ in range(5)]
-    assert [line.split("  ")[1] for line in whole] == [
+
+    lines = [running.read_line() for _ in range(5)]
+    assert [line.split("  ")[1] for line in lines] == [
         "no port",
         "no port → 51234",
         "51234 → 60123",
         "60123 → no port",
         "no port → 60123",
     ]
-    when = datetime.strptime(whole[0].split("  ")[0], "%Y-%m-%d %H:%M:%S").astimezone()
+
+    when = datetime.strptime(lines[0].split("  ")[0], "%Y-%m-%d %H:%M:%S").astimezone()
     assert abs(datetime.now(UTC) - when) < timedelta(hours=1)
 
 
@@ -58,12 +58,14 @@ def test_json_line_has_the_time_and_the_fields_of_the_event(
     running.start("watch", "--initial", "--json")
     before = datetime.now(UTC)
     running.change(51234)
-    first, second = json.loads(running.read_line()), json.loads(running.read_line())
+    first, second = (json.loads(running.read_line()) for _ in range(2))
+
     assert [*first] == ["time", *PortEvent._fields]
     assert (first["port"], first["notification_type"]) == (None, "INITIAL")
     assert (second["port"], second["notification_type"]) == (51234, "PARAMETER")
     assert (first["missed"], second["missed"]) == (0, 0)
     assert first["monotonic_ns"] < second["monotonic_ns"]
+
     times = [datetime.fromisoformat(event["time"]) for event in (first, second)]
     assert all(time.utcoffset() == timedelta(0) for time in times)
     assert times[0] < times[1]
@@ -77,8 +79,10 @@ def test_watch_ends_after_the_count_or_the_timeout(
     with use_backend(SimulatedBackend(restart_every=0.001)):
         assert main(["watch", "--count", "3", "--json"]) == 0
         assert len(capsys.readouterr().out.splitlines()) == 3
+
+        # A busy machine may need more than the first time to print two lines.
         lines: list[str] = []
-        for seconds in ("0.2", "2", "20"):  # as slow as the machine is
+        for seconds in ("0.2", "2", "20"):
             assert main(["watch", "--timeout", seconds]) == 0
             lines = capsys.readouterr().out.splitlines()
             if len(lines) > 1:
@@ -89,19 +93,19 @@ def test_watch_ends_after_the_count_or_the_timeout(
 def test_line_counts_the_events_that_were_missed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A slow output misses events, and the next line has their number."""
+    """Events that do not fit into the buffer are lost, and the next line counts them."""
     client = SimulatedBackend(1)
 
-    class Out(io.StringIO):
+    class SlowOutput(io.StringIO):
         def write(self, text: str) -> int:
             if client.get_port() == 1:
                 client.burst(range(2, 101))
             return super().write(text)
 
     with use_backend(client), pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(sys, "stdout", out := Out())
+        monkeypatch.setattr(sys, "stdout", output := SlowOutput())
         assert main(["watch", "--initial", "--count=2", "--max-buffer-size=1"]) == 0
-        second = out.getvalue().splitlines()[1]
+        second = output.getvalue().splitlines()[1]
     assert second.endswith("  1 → 100 (98 missed)")
 
 
@@ -127,9 +131,7 @@ def test_failure_during_the_watch_is_one_line_and_status_1(running: RunningComma
 
 
 @pytest.mark.parametrize("name", STOPPING_SIGNALS)
-def test_signal_from_a_thread_ends_watch_quietly(
-    running: RunningCommand, name: str
-) -> None:
+def test_signal_ends_watch_quietly(running: RunningCommand, name: str) -> None:
     """A signal ends ``watch`` without output, and the exit status names it."""
     number = signal.Signals[name]
     running.start("watch", "--initial")
@@ -151,7 +153,7 @@ def test_signal_of_another_process_ends_watch_quietly(
 
 
 def test_timeout_ends_watch_while_nobody_reads_its_output(running: RunningCommand) -> None:
-    """``--timeout`` ends ``watch`` on every platform even if its pipe is full."""
+    """``--timeout`` ends ``watch``, on each platform, even if a pipe is full."""
     running.start("watch", "--json", "--timeout=5", "--max-buffer-size=2000")
     running.change(1, 2000, wait=False)
     assert running.process.wait(limit()) == 0

@@ -70,12 +70,15 @@ def run(
     return _run([*prefix, *command(*arguments)], **options)
 
 
-def run_python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run_python(
+    *arguments: str, prefix: tuple[str, ...] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run this interpreter to its end, within the limit, as with ``"-c", code``.
 
+    :param prefix: a program and its arguments, which run the interpreter
     :param options: options of ``subprocess.run``
     """
-    return _run([sys.executable, *arguments], **options)
+    return _run([*prefix, sys.executable, *arguments], **options)
 
 
 def _run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The kinds of output whose reader can stall, and can go."""
+"""The kinds of output whose reader can stall or close: pipes, connections, terminals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .waiting import join, limit, start_thread, wait_until
 
 
 class Output:
-    """Two descriptors: what is written to the one can be read from the other."""
+    """A pair of descriptors: bytes that are written to one can be read from the other."""
 
     def __init__(self, kind: str, reading: int, writing: int) -> None:
         self.kind = kind
@@ -25,41 +25,44 @@ class Output:
         self._open = {reading, writing}
 
     def close(self, *numbers: int) -> None:
-        """Close descriptors, or both of them, unless they are closed already."""
+        """Close *numbers*, or both descriptors, unless they are closed already."""
         for number in numbers or (self.reading, self.writing):
             if number in self._open:
                 self._open.remove(number)
                 os.close(number)
 
     def read(self) -> bytes:
-        """Return bytes that can be read, and wait for some until the limit."""
+        """Wait until bytes can be read, and return them."""
         assert select.select([self.reading], [], [], limit())[0], "nothing to be read"
         return os.read(self.reading, 1000)
 
     def reader(self) -> socket.socket:
-        """Return a socket for the reading side of a connection, to be closed."""
+        """Return a socket for the reading side, which the test has to close."""
         return socket.socket(fileno=os.dup(self.reading))
 
     def set_blocking(self, blocking: bool) -> None:
-        """Set or clear O_NONBLOCK, for all that share the descriptor."""
+        """Set or clear O_NONBLOCK, for each process that shares the writing descriptor."""
         if sys.platform == "win32":
             raise NotImplementedError
         os.set_blocking(self.writing, blocking)
 
     def is_blocking(self) -> bool:
+        """Return whether O_NONBLOCK is not set."""
         if sys.platform == "win32":
             raise NotImplementedError
         return os.get_blocking(self.writing)
 
     def fill(self) -> None:
-        """Write empty lines until nobody could write another byte."""
+        """Write empty lines until not another byte can be written."""
         was_blocking = self.is_blocking()
         self.set_blocking(False)
         written = deque[int](maxlen=50)
 
         def is_full() -> bool:
-            # A connection moves its bytes to the reader's side a little later.
+            # A connection moves its bytes to the reading side a little later, and then has
+            # room again. It is full if nothing could be written for a while.
             written.append(0)
+
             with suppress(BlockingIOError):
                 while True:
                     written[-1] += os.write(self.writing, b"\n" * 500)
@@ -73,11 +76,14 @@ class Output:
 
     @contextmanager
     def being_read(self) -> Iterator[Callable[[], list[str]]]:
-        """Read on a thread; yield a function for the lines that were in it, at the end."""
+        """Read all bytes on a thread.
+
+        :return: a function that closes the writing side and returns the lines
+        """
         chunks: list[bytes] = []
 
         def read() -> None:
-            with suppress(OSError):  # EIO: a terminal has no end of file
+            with suppress(OSError):  # The end of a terminal is EIO on Linux.
                 while chunk := os.read(self.reading, 100):
                     chunks.append(chunk)
 
@@ -108,28 +114,28 @@ def _open(kind: str, directory: Path) -> tuple[int, int]:
         raise NotImplementedError
     if kind == "fifo":
         os.mkfifo(directory / "fifo")
-        # Open for both, as a shell's <> does it: its reader can stall, but never go.
+        # A shell's <> opens a fifo for both, too. Its reader can stall, but not close it.
         number = os.open(directory / "fifo", os.O_RDWR)
         return os.dup(number), number
     if kind == "socket":
-        one, other = socket.socketpair()
-        return one.detach(), other.detach()
+        reading, writing = socket.socketpair()
+        return reading.detach(), writing.detach()
     if kind == "tcp":
         with socket.create_server(("127.0.0.1", 0)) as server:
-            other = socket.create_connection(server.getsockname())
-            one = server.accept()[0]
-        return one.detach(), other.detach()
+            writing = socket.create_connection(server.getsockname())
+            reading = server.accept()[0]
+        return reading.detach(), writing.detach()
     if kind == "terminal":
         import pty
         import tty
 
-        reading, writing = pty.openpty()
-        tty.setraw(writing)  # so that lines come out as they went in
-        return reading, writing
+        reader, terminal = pty.openpty()
+        tty.setraw(terminal)  # Otherwise each line break would become two characters.
+        return reader, terminal
     return os.pipe()
 
 
 def reset(connection: socket.socket) -> None:
-    """Have the close of *connection* tell the other side of an error."""
+    """Make the close of *connection* a reset, which is an error on the other side."""
     linger = struct.pack("ii", 1, 0)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -113,8 +113,8 @@ class Runs:
             socket.create_server(("127.0.0.1", 0), backlog=100)
         )
         self._listener.settimeout(limit())
-        port = str(self._listener.getsockname()[1])
-        self.cmd = [sys.executable, "-ISc", CMD, port]
+        self.port = str(self._listener.getsockname()[1])
+        self.cmd = [sys.executable, "-ISc", CMD, self.port]
 
     def next(self) -> Run:
         """Wait for the next run; skip those that ``exec`` has ended before they report."""
