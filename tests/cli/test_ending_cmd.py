@@ -37,9 +37,9 @@ async def test_cancelled_follow_ends_cmd_and_its_children(
 
 @posix
 @command_loop
-@pytest.mark.parametrize("how", [["stubborn"], ["parent", "stubborn"]], ids=len)
+@pytest.mark.parametrize("options", [["stubborn"], ["parent", "stubborn"]], ids=len)
 async def test_process_that_ignores_sigterm_is_killed(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch, how: list[str]
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
     """CMD or its child is killed if it ignores SIGTERM."""
     monkeypatch.setenv("CMD", CMD)
@@ -47,9 +47,9 @@ async def test_process_that_ignores_sigterm_is_killed(
     monkeypatch.setattr(process_group, "_KILLED", math.inf)
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group)
-        await follower.start(*runs.cmd, *how, "{port}")
+        await follower.start(*runs.cmd, *options, "{port}")
         follower.client.set_port(1)
-        processes = [await follower.next() for _ in how]
+        processes = [await follower.next() for _ in options]
         group.cancel_scope.cancel()
     assert not any(run.is_running() for run in processes)
 
@@ -78,7 +78,7 @@ async def test_child_subreaper_reaps_the_orphans_of_cmd(
 @posix
 @command_loop
 async def test_child_that_ended_before_the_start_is_reaped() -> None:
-    """A child that the process had before ``exec`` began is reaped as well."""
+    """A child that had ended before ``Children`` handles SIGCHLD is reaped, too."""
     if sys.platform != "linux":
         pytest.skip("needs Linux' PR_SET_CHILD_SUBREAPER")
     with as_child_subreaper():
@@ -93,7 +93,7 @@ async def test_child_that_ended_before_the_start_is_reaped() -> None:
 async def test_process_without_its_first_thread_is_killed(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a process is not taken for a zombie, which /proc shows it as."""
+    """/proc shows such a process as a zombie, but its other threads still run."""
     monkeypatch.setattr(process_group, "GRACE", 0.05)
     monkeypatch.setattr(process_group, "_KILLED", math.inf)
     async with anyio.create_task_group() as group:

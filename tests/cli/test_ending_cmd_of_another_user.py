@@ -29,7 +29,7 @@ async def test_restart_waits_for_a_cmd_of_another_user(
     runs: Runs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CMD that may not be signalled is reported once, and the next run waits for it."""
-    # With these limits, exec soon waits for the process without a limit.
+    # exec gives up its limits at once, and then waits for the process without a limit.
     for name in ("GRACE", "_KILLED"):
         monkeypatch.setattr(process_group, name, 0.0)
 
@@ -73,7 +73,7 @@ async def test_cancelled_exec_waits_for_a_child_of_another_user(
     """A child of CMD that may not be signalled is waited for, with or without /proc."""
     if sys.platform == "win32":
         raise NotImplementedError
-    # With these limits, exec soon waits for the process without a limit.
+    # exec gives up its limits at once, and then waits for the process without a limit.
     for name in ("GRACE", "_KILLED", "_POLL_REFUSED"):
         monkeypatch.setattr(process_group, name, 0.0)
     if not proc:
@@ -96,7 +96,7 @@ async def test_cancelled_exec_waits_for_a_child_of_another_user(
             child = await follower.next()
             group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
-                # The scans go on after the limits, because exec waits for the child.
+                # More scans than before the limits show that exec waits for the child.
                 await eventually(lambda: scans > 10, "many scans of the group")
             assert child.is_running()
             child.finish()

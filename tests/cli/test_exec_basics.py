@@ -68,7 +68,7 @@ def test_text_of_no_port_stands_for_the_port(
 
 @posix
 def test_cmd_has_its_own_session_and_no_input(running: RunningCommand) -> None:
-    """CMD cannot read the terminal of ``exec``."""
+    """CMD leads a session of its own, and its standard input is empty."""
     code = "import os, sys; print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))"
     running.start("exec", "--", sys.executable, "-ISc", code, stdin=subprocess.PIPE)
     running.change(1)

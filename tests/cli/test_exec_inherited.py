@@ -18,13 +18,13 @@ from .marks import linux
 
 pytestmark = linux
 
-# A CMD that prints whether SIGCHLD has its default action, and the blocked signals.
+# A CMD that prints whether SIGCHLD has its default action, and which signals are blocked.
 PRINT_SIGNALS = """
 import signal
 print(signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL, signal.pthread_sigmask(0, ()))
 """
 
-# A CMD that writes the files of its standard streams to another file.
+# A CMD that writes the paths of its standard streams to a file.
 WRITE_STREAMS = """
 import os, sys
 with open(sys.argv[1] + ".new", "w") as file:

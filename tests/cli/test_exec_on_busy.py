@@ -96,7 +96,7 @@ def test_queue_keeps_1024_changes_and_counts_the_others(
     """``queue`` runs CMD for the newest 1,024 changes, and reports how many are lost."""
     if sys.platform == "win32":
         raise NotImplementedError
-    running.times = 5  # A thousand runs take long.
+    running.times = 5  # A thousand runs may need more than one limit.
 
     # The first run waits until the test writes to the fifo. Each other run prints its port.
     fifo = tmp_path / "fifo"

@@ -32,11 +32,11 @@ def test_signal_ends_cmd_and_its_children_before_exec(
     running: RunningCommand, runs: Runs, on_busy: str, stop: str
 ) -> None:
     """A signal ends CMD and the processes that CMD has started."""
-    # On Windows, a child of CMD is not in a group that could be ended.
-    how = [] if sys.platform == "win32" else ["parent"]
-    running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, *how, "{port}")
+    # On Windows, exec ends CMD, but cannot end the children of CMD.
+    options = [] if sys.platform == "win32" else ["parent"]
+    running.start("exec", "--on-busy", on_busy, "--", *runs.cmd, *options, "{port}")
     running.change(1)
-    processes = [runs.next() for _ in range(1 + len(how))]
+    processes = [runs.next() for _ in range(1 + len(options))]
     running.raise_signal(STOPPING_SIGNALS[stop])
     assert running.wait() == (killed_by(STOPPING_SIGNALS[stop]), "")
     assert not any(run.is_running() for run in processes)

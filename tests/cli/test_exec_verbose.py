@@ -71,7 +71,7 @@ def test_run_that_a_signal_to_exec_ends_is_not_reported(
 def test_run_is_reported_whether_it_succeeds_or_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """``main()`` reports a run in one line, with the exit status if the run fails."""
+    """``main()`` reports a run in one line, which says ``failed`` if the run has failed."""
     cmd = [sys.executable, "-ISc", "raise SystemExit({port} == 6)"]
     for port in (5, 6):
         with use_backend(SimulatedBackend(port)):

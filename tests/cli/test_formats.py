@@ -103,7 +103,7 @@ def run_watch_on_a_terminal(*arguments: str, **variables: str) -> str:
         os.close(writing)
 
         text = b""
-        # The end of a terminal is EIO on Linux, and not an empty read.
+        # At the end of a terminal, Linux raises EIO instead of returning no bytes.
         with contextlib.suppress(OSError):
             while chunk := os.read(reading, 1000):
                 text += chunk

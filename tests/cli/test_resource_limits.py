@@ -129,7 +129,7 @@ def test_cmd_that_cannot_be_forked_is_reported_and_exec_goes_on(
     running.change(2)
     assert runs.next().port == "2"
 
-    # The control group can be removed only when no process is left in it.
+    # The fixture can remove the control group only when no process is left in it.
     running.close()
 
 

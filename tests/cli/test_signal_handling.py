@@ -100,7 +100,7 @@ def test_signal_that_the_program_handles_does_not_end_the_command() -> None:
 
 
 def test_signal_wins_over_the_status_of_a_finished_command() -> None:
-    """A shell's loop would continue after an exit status of 0."""
+    """A signal sets the exit status even if the command returns 0 after the signal."""
 
     async def end() -> int:
         signal.raise_signal(signal.SIGTERM)

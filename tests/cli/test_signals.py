@@ -36,7 +36,7 @@ from .marks import linux, posix
 # The kernel sends these to a process that is at fault and must not go on.
 FAULTS = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
 
-# SIGINT and SIGTERM have tests of their own, and two realtime signals stand for all.
+# SIGINT and SIGTERM have their own tests. Of the realtime signals, two are enough.
 RARE_SIGNALS = [
     number
     for number in SIGNALS
@@ -53,7 +53,7 @@ def signal_if_named(place):
     name, _, number = os.environ["SIGNAL"].partition(" ")
     if name == place:
         os.kill(os.getpid(), int(number))
-        time.sleep(0.01)  # so that a handler of Python runs before the function goes on
+        time.sleep(0.01)  # so that a Python handler of the signal runs first
 
 class Backend(SimulatedBackend):
     def __init__(self):
@@ -205,7 +205,7 @@ def test_ctrl_c_ends_a_loop_of_the_shell(tmp_path: Path, name: str) -> None:
 def test_first_process_of_a_container_exits_with_the_status(
     make_environment: MakeEnvironment,
 ) -> None:
-    """The kernel does not let that process die of its own signal, so it exits with 143."""
+    """Linux discards the signal of such a process to itself, so it exits with 143."""
     unshare = ("unshare", "--pid", "--fork")
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the right to make a PID namespace")
@@ -256,10 +256,10 @@ def test_ignored_ctrl_c_stays_ignored(running: RunningCommand, runs: Runs) -> No
 
 @posix
 @pytest.mark.parametrize("ignored", [False, True])
-def test_main_dies_after_all_exit_functions_and_only_of_a_signal(
+def test_exit_function_of_main_dies_only_of_a_signal(
     monkeypatch: pytest.MonkeyPatch, ignored: bool
 ) -> None:
-    """``main()`` registers its death first, and does not handle an ignored Ctrl-C."""
+    """The exit function of ``main()`` dies of the signal, if one has ended the command."""
     if sys.platform == "win32":
         raise NotImplementedError
     import resource

@@ -58,7 +58,7 @@ def make_filling_condition(
 def test_output_that_could_not_be_written_is_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After a signal, the flush at the exit does not wait for the reader again."""
+    """After a signal, output that a full pipe has not taken is dropped, not flushed."""
     client = SimulatedBackend()
     with stdout_pipe(monkeypatch) as reader, use_backend(client):
         with signal_when(make_filling_condition(client, reader), signal.SIGINT):
@@ -91,7 +91,7 @@ def test_missing_stdout_is_replaced_by_the_null_device(
     with use_backend(SimulatedBackend(5)):
         assert main(["port"]) == 0
 
-    # The command has opened the null device. Unclosed, it would be a ResourceWarning.
+    # The command has opened the null device, which must be closed to avoid a warning.
     sys.stdout.close()
 
 

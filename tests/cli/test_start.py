@@ -78,7 +78,7 @@ def test_importing_the_package_imports_no_other_module() -> None:
     assert (done.stdout, done.stderr) == ("{'aioteredo'}\n", "")
 
 
-# The command, with Ctrl-C at the import of one of its modules.
+# The command, which gets Ctrl-C when it imports one of its modules.
 INTERRUPTED_IMPORT = """
 import signal, sys
 from importlib.abc import MetaPathFinder

@@ -29,8 +29,8 @@ def make_full_condition(pipe: IO[bytes] | None) -> Callable[[], bool]:
     def is_full() -> bool:
         counts.append(count_unread_bytes(pipe))
 
-        # A pipe of Linux holds 65,536 bytes, but a line that does not fit in is not begun.
-        # The writer waits if the number has not changed for a while.
+        # A pipe of Linux holds 65,536 bytes, or fewer if the lines do not fill its pages.
+        # A number that has not changed for a while shows that the writer waits.
         return counts[-1] > 50_000 and counts.count(counts[-1]) == counts.maxlen
 
     return is_full

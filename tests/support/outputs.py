@@ -83,7 +83,7 @@ class Output:
         chunks: list[bytes] = []
 
         def read() -> None:
-            with suppress(OSError):  # The end of a terminal is EIO on Linux.
+            with suppress(OSError):  # At the end of a terminal, Linux raises EIO.
                 while chunk := os.read(self.reading, 100):
                     chunks.append(chunk)
 

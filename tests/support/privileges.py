@@ -19,7 +19,7 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 @contextlib.contextmanager
 def without_cap_kill() -> Iterator[None]:
-    """Take CAP_KILL from this thread; the processes that it starts have the capability."""
+    """Take CAP_KILL from this thread, but not from the processes that it starts."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root on Linux can start another user's process")
 
@@ -44,7 +44,7 @@ def without_cap_kill() -> Iterator[None]:
 def drop_cap_kill_for_good() -> None:
     """Take CAP_KILL from the processes that this thread will start.
 
-    The thread cannot take this back, so it should be a thread of its own.
+    The capability does not come back, so call this on a thread that ends soon.
     """
     prctl = ctypes.CDLL(None).prctl
     assert prctl(_PR_CAPBSET_DROP, _CAP_KILL, 0, 0, 0) == 0

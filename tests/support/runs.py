@@ -1,8 +1,8 @@
 """A CMD for ``exec`` whose runs report to the test, and end when the test says so.
 
-CMD connects to a port of the test, sends its number, its last argument and its variables,
-and waits for its exit status. Arguments in between change it: ``stubborn`` ignores SIGTERM,
-``another-user`` changes the user, ``parent`` starts a child that has the other arguments.
+CMD connects to the test, sends its process id, its last argument and its variables, and
+waits for its exit status. Its options: ``stubborn`` ignores SIGTERM, ``another-user``
+changes the user, and ``parent`` starts a child, which gets the other options.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .waiting import limit
 
 CMD: Final = """
 import os, signal, socket, subprocess, sys
-port, *how = sys.argv[1:]
-if "stubborn" in how and "parent" not in how:
+port, *options = sys.argv[1:]
+if "stubborn" in options and "parent" not in options:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with socket.create_connection(("127.0.0.1", int(port))) as connection:
-    if "another-user" in how:
+    if "another-user" in options:
         os.setuid(65534)
-    if "parent" in how:
-        how.remove("parent")
-        subprocess.Popen([sys.executable, "-ISc", os.environ["CMD"], port, *how])
-    report = [how[-1], *map(os.environ.get, ("TEREDO_PORT", "TEREDO_PREVIOUS_PORT"))]
+    if "parent" in options:
+        options.remove("parent")
+        subprocess.Popen([sys.executable, "-ISc", os.environ["CMD"], port, *options])
+    report = [options[-1], *map(os.environ.get, ("TEREDO_PORT", "TEREDO_PREVIOUS_PORT"))]
     connection.sendall(repr((os.getpid(), report)).encode() + b"\\n")
     sys.exit(int(connection.recv(10)))
 """
@@ -64,7 +64,9 @@ class Run:
         """
         if seconds is not None:
             self._connection.settimeout(seconds)
-        with suppress(ConnectionError):  # Windows resets the connection of a process.
+        with suppress(
+            ConnectionError
+        ):  # Windows resets the connection of a killed process.
             assert self._connection.recv(1) == b""
 
     def is_running(self) -> bool:
@@ -86,8 +88,8 @@ class Run:
                 os.kill(self.pid, 0)
                 return True
 
-            # The first process of a container may reap a zombie late, and until then
-            # kill() succeeds. /proc shows the state.
+            # kill() also succeeds for a zombie, which the first process of a container may
+            # reap late. /proc shows whether the process is a zombie.
             status = Path(f"/proc/{self.pid}/stat").read_text("utf-8")
             return status.rpartition(") ")[2][0] not in "ZX"
         except (FileNotFoundError, ProcessLookupError):
