@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_installed_command_exits_with_3_without_a_port(
     assert (result.returncode, result.stdout, result.stderr) == (3, "", "")
 
 
-@pytest.mark.parametrize("arguments", [["port"], ["watch"], ["exec", "--", "true"]])
+@pytest.mark.parametrize("arguments", [["port"], ["watch"], ["exec", "--", sys.executable]])
 def test_unavailable_backend_is_one_line_and_status_1(
     arguments: list[str], package_of_backends: dict[str, str]
 ) -> None:
