@@ -154,6 +154,18 @@ class BackendError(TeredoError, OSError):
         return type(self), (self.function, self.code, self.table), self.__dict__
 
 
+def failure(
+    function: str, code: int, table: Literal["win32", "errno"], cause: BaseException
+) -> BackendError:
+    """Return the BackendError of a subscription that any exception has ended.
+
+    A sink accepts only a BackendError, so *cause* becomes the ``__cause__`` of the error.
+    """
+    error = BackendError(function, code, table)
+    error.__cause__ = cause
+    return error
+
+
 def _format_message(code: int) -> str:
     if sys.platform == "win32":  # pragma: no cover - coverage is measured on Linux
         # Imported here, because ctypes takes time to import, and errors are rare.

@@ -1,14 +1,18 @@
-"""Waiting until the consumers of a simulated client's streams have handled their events."""
+"""The wait until the consumers of a simulated client have handled their events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .._backend import Sink
 
-# The functions import what they need. A program that only asks for the port needs no event
-# loop, and would pay for importing anyio.
+if TYPE_CHECKING:
+    from .._mailbox import Mailbox
+
+# The imports are in the functions. A program that only asks for the port needs no event
+# loop, and would otherwise spend its time on importing anyio.
 
 
 class DrainWaits:
@@ -18,20 +22,20 @@ class DrainWaits:
         self._wakes: list[Callable[[], object]] = []
 
     def follow(self, sink: Sink) -> None:
-        """Look at the streams again each time that the consumer of *sink* waits."""
+        """Check the streams again each time that the consumer of *sink* begins to wait."""
         from .._mailbox import Mailbox
 
         # A backend that subscribes again after a failure passes the same sink each time.
-        if isinstance(sink, Mailbox) and self.look_again not in sink.on_wait:
-            sink.on_wait = (*sink.on_wait, self.look_again)
+        if isinstance(sink, Mailbox) and self.check_again not in sink.on_wait:
+            sink.on_wait = (*sink.on_wait, self.check_again)
 
-    def look_again(self) -> None:
-        """Have the waiting tasks look at the streams again. From any thread."""
+    def check_again(self) -> None:
+        """Make the waiting tasks check the streams again. From any thread."""
         # Copying takes the lock of the list, which adding takes as well. If a task is added
-        # after that, its own look sees the change that this call announces.
+        # after that, its first check sees the change that this call announces.
         for wake in self._wakes.copy():
             # The calling consumer must not fail because another task could not be woken.
-            # That task looks again at its limit.
+            # That task checks the streams again at its time limit.
             with suppress(Exception):
                 wake()
 
@@ -52,6 +56,7 @@ class DrainWaits:
 
         spot = ParkingSpot(current_loop())
         await checkpoint()
+
         self._wakes.append(spot.wake)
         try:
             with move_on_after(timeout):
@@ -74,14 +79,17 @@ def _undrained(sinks: Iterable[Sink | None]) -> list[str]:
     from .._mailbox import Mailbox
 
     streams = [sink for sink in sinks if isinstance(sink, Mailbox)]
-    undrained = []
-    for number, stream in enumerate(streams, 1):
-        if not stream.drained:
-            held = stream.buffered
-            state = (
-                f"holds {held} event{'s' * (held > 1)}"
-                if held
-                else "holds no event, but its consumer does not wait for the next one"
-            )
-            undrained.append(f"stream {number} of {len(streams)} {state}")
-    return undrained
+    return [
+        f"stream {number} of {len(streams)} {_describe(stream)}"
+        for number, stream in enumerate(streams, 1)
+        if not stream.drained
+    ]
+
+
+def _describe(stream: Mailbox) -> str:
+    count = stream.buffered
+    if count == 0:
+        return "holds no event, but its consumer does not wait for the next one"
+    if count == 1:
+        return "holds 1 event"
+    return f"holds {count} events"

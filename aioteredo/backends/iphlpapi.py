@@ -21,6 +21,7 @@ from .._errors import (
     ERROR_NOT_SUPPORTED,
     BackendError,
     BackendUnavailableError,
+    failure,
 )
 from .._events import NotificationType
 from .._public import public
@@ -181,9 +182,9 @@ class _IphlpapiSubscription:
         self._error = error  # raised by _register(), if that is still running
 
         if not isinstance(error, BackendError):
-            cause = error
-            error = BackendError("PTEREDO_PORT_CHANGE_CALLBACK", ERROR_INTERNAL_ERROR)
-            error.__cause__ = cause
+            error = failure(
+                "PTEREDO_PORT_CHANGE_CALLBACK", ERROR_INTERNAL_ERROR, "win32", error
+            )
 
         sink = self._sink
         self._sink = None

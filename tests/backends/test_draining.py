@@ -265,7 +265,7 @@ async def test_stream_that_ends_is_not_waited_for_any_more(
     ):
         tasks.start_soon(client.wait_until_drained, 10 * limit())
         await anyio.wait_all_tasks_blocked()
-        assert client._drain_waits._wakes
+        assert client._client.drain_waits._wakes
         tasks.start_soon(end, client, events)
 
 
@@ -318,9 +318,9 @@ async def test_cancelled_wait_leaves_nothing_behind(client: SimulatedBackend) ->
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.wait_until_drained, limit())
             await anyio.wait_all_tasks_blocked()
-            assert len(client._drain_waits._wakes) == 1
+            assert len(client._client.drain_waits._wakes) == 1
             tasks.cancel_scope.cancel()
-        assert not client._drain_waits._wakes
+        assert not client._client.drain_waits._wakes
 
 
 @pytest.mark.asyncio_loops
@@ -334,7 +334,7 @@ async def test_natively_cancelled_wait_leaves_nothing_behind(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not client._drain_waits._wakes
+        assert not client._client.drain_waits._wakes
 
 
 @every_loop
@@ -395,13 +395,13 @@ async def test_waiting_task_that_cannot_be_woken_harms_no_consumer(
         client.set_port(1)
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(client.wait_until_drained, SHORT)
-            await eventually(lambda: client._drain_waits._wakes, "a task that waits")
-            wakes = client._drain_waits._wakes
-            client._drain_waits._wakes = [refuse]
+            await eventually(lambda: client._client.drain_waits._wakes, "a task that waits")
+            wakes = client._client.drain_waits._wakes
+            client._client.drain_waits._wakes = [refuse]
             consumer.may_go_on.set()
             await eventually(lambda: consumer.handled, "the event is handled")
             await checkpoint()
-            client._drain_waits._wakes = wakes
+            client._client.drain_waits._wakes = wakes
         client.set_port(2)
         await client.wait_until_drained(limit())
         assert consumer.handled == [1, 2]

@@ -202,14 +202,14 @@ def test_iphlpapi_interrupted_while_it_locks_leaves_the_lock_free(
 def test_simulated_interrupted_while_it_locks_leaves_the_lock_free(before: bool) -> None:
     """Held, it would stop every later call of the client on another thread."""
     client = SimulatedBackend()
-    lock = client._lock
+    lock = client._client._turns._lock
     acquire = once(lock.acquire, before=before)
     interrupted = SimpleNamespace(acquire=acquire, release=lock.release)
-    client._lock = interrupted  # type: ignore[assignment]
+    client._client._turns._lock = interrupted  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         client.set_port(1)
     assert is_free(lock)
-    client._lock = threading.RLock()
+    client._client._turns._lock = threading.RLock()
     client.set_port(2)  # nor does this thread count as being inside a call
 
 

@@ -21,7 +21,7 @@ from aioteredo import (
     SimulatedBackend,
     watch_teredo_port,
 )
-from aioteredo.backends import _notifying_thread, simulated
+from aioteredo.backends import _notifying_thread, _simulated_client, simulated
 
 from ..support.waiting import join, start_thread, wait_until
 from .test_iphlpapi import Pushes
@@ -72,13 +72,13 @@ def test_restart_is_another_port() -> None:
     ports = [first.restart() for _ in range(1000)]
     assert ports == [second.restart() for _ in range(1000)]
     assert all(a != b for a, b in itertools.pairwise(ports))
-    assert set(ports) <= set(simulated.DYNAMIC_PORTS)
+    assert set(ports) <= set(_simulated_client.DYNAMIC_PORTS)
 
 
 def test_same_port_is_avoided(monkeypatch: pytest.MonkeyPatch) -> None:
     """A restart that draws the present port takes another one."""
     client = SimulatedBackend(50_000)
-    monkeypatch.setattr(client._random, "sample", lambda *_: [50_000, 50_001])
+    monkeypatch.setattr(client._client._random, "sample", lambda *_: [50_000, 50_001])
     assert client.restart() == 50_001
 
 
@@ -162,8 +162,8 @@ async def test_restarts_by_itself() -> None:
 def test_by_name() -> None:
     """The name stands for a client with a port that restarts every few seconds."""
     client = simulated.restarting_client()
-    assert client.get_port() in simulated.DYNAMIC_PORTS
-    assert client._restart_every == simulated.RESTART_INTERVAL
+    assert client.get_port() in _simulated_client.DYNAMIC_PORTS
+    assert client._client._restart_every == simulated.RESTART_INTERVAL
 
 
 def test_from_many_threads(client: SimulatedBackend) -> None:
@@ -187,8 +187,8 @@ def test_fork_resets() -> None:
     """A child of a fork starts without the thread and the subscriptions."""
     client = SimulatedBackend()
     subscription = client.subscribe(Pushes(), initial=False)
-    thread = client._thread
-    simulated._reset_after_fork()
+    thread = client._client._thread
+    _simulated_client._reset_after_fork()
     assert client.subscriber_count == 0
     subscription.cancel()
     assert thread is not None
@@ -231,7 +231,7 @@ def test_push_that_raises_fails_that_subscription_only(client: SimulatedBackend)
     (error,) = sinks[1].failed
     assert (error.function, error.errno) == ("SimulatedBackend", errno.EIO)
     assert isinstance(error.__cause__, ZeroDivisionError)
-    assert client._thread is None
+    assert client._client._thread is None
 
 
 def test_push_that_raises_in_a_restart_by_itself_fails_that_subscription_only() -> None:
@@ -254,7 +254,7 @@ def test_restart_by_itself_that_raises_fails_all_subscriptions(
     client = SimulatedBackend(restart_every=0.001)
     sink = Pushes()
     with monkeypatch.context() as patch:
-        patch.setattr(client._random, "sample", raiser(MemoryError()))
+        patch.setattr(client._client._random, "sample", raiser(MemoryError()))
         subscription = client.subscribe(sink, initial=False)
         wait_until(lambda: bool(sink.failed), "a failure")
     within_time(lambda: client.set_port(2))
@@ -282,7 +282,7 @@ def test_initial_push_that_raises_leaves_nothing_registered(
         client.subscribe(sink, initial=True)
     client.set_port(1)
     assert client.subscriber_count == 0
-    assert client._thread is None
+    assert client._client._thread is None
     assert len(sink.pushed) == 1
 
 
@@ -296,7 +296,7 @@ CALLS: dict[str, Callable[[SimulatedBackend], object]] = {
     "fail": lambda client: client.fail(ERROR),
     "close": lambda client: client.close(),
     "subscribe": lambda client: client.subscribe(Pushes(), initial=False),
-    "cancel": lambda client: next(iter(client._subscriptions)).cancel(),
+    "cancel": lambda client: next(iter(client._client.subscriptions)).cancel(),
 }
 
 
@@ -330,10 +330,10 @@ def test_call_in_a_finalizer_during_a_call_is_refused(
     sink = Pushes()
     if watched:
         subscription = client.subscribe(sink, initial=False)
-    client._random.sample = lambda *_: client.stop()  # type: ignore[method-assign,assignment]
+    client._client._random.sample = lambda *_: client.stop()  # type: ignore[method-assign,assignment]
     with pytest.raises(RuntimeError, match="would wait for itself"):
         client.restart()
-    del client._random.sample
+    del client._client._random.sample
     client.set_port(1)
     if watched:
         subscription.cancel()
@@ -379,7 +379,7 @@ def test_subscriptions_change_on_the_notifying_thread_only(
             threads["close"] = threading.current_thread().name
             super().clear()
 
-    client._subscriptions = Table()
+    client._client.subscriptions = Table()
     client.subscribe(Pushes(), initial=False).cancel()
     client.subscribe(Pushes(), initial=False)
     client.close()
@@ -482,7 +482,7 @@ def test_cancel_again_after_an_interruption_completes_it(
         within_time(lambda: client.set_port(7))
     within_time(subscription.cancel)
     assert client.subscriber_count == 0
-    assert client._thread is None
+    assert client._client._thread is None
 
 
 def test_interrupted_subscribe_leaves_nothing_registered(
@@ -490,7 +490,7 @@ def test_interrupted_subscribe_leaves_nothing_registered(
 ) -> None:
     """Ctrl-C while ``subscribe`` waits for its turn: the registration is undone."""
     subscription = client.subscribe(Pushes(), initial=False)
-    thread = client._thread
+    thread = client._client._thread
     assert thread is not None
     released = threading.Event()
     thread._jobs.put(_notifying_thread._Job(lambda: released.wait(10), False))

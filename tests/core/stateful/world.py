@@ -161,10 +161,12 @@ class World:
             lambda: self.client.subscriber_count == subscribed, "the watch is cancelled"
         )
         wait_until(
-            lambda: bool(self.client._thread) == bool(subscribed),
+            lambda: bool(self.client._client._thread) == bool(subscribed),
             "the client has a thread for its watches only",
         )
-        wait_until(lambda: self.client._cancel_error is None, "the fault is raised")
+        wait_until(
+            lambda: self.client._client.next_cancel_error is None, "the fault is raised"
+        )
         self.take_cancel_fault()
 
     # the client
