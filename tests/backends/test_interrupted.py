@@ -294,12 +294,12 @@ def test_miredo_interrupted_cancel_still_waits_for_a_running_push(
     """The call after an interrupted one returns when the push has, and not earlier."""
     pushing, released = threading.Event(), threading.Event()
 
-    def push_for_a_while(subscription: _miredo_subscription.Subscription) -> None:
+    def push_for_a_while(subscription: _miredo_subscription.MiredoSubscription) -> None:
         pushing.set()
         assert released.wait(10)
         subscription._table.unconnected()  # the descriptors are open
 
-    monkeypatch.setattr(_miredo_subscription.Subscription, "_watch", push_for_a_while)
+    monkeypatch.setattr(_miredo_subscription.MiredoSubscription, "_watch", push_for_a_while)
     sink = Pushes()
     subscription = miredo.subscribe(sink, initial=False)
     assert pushing.wait(10)

@@ -56,6 +56,7 @@ from aioteredo.backends.miredo._netlink import (
     NLM_F_DUMP_INTR,
     NLMSG_DONE,
     NLMSG_ERROR,
+    EventsLostError,
     Listener,
 )
 from aioteredo.backends.miredo._tunnels import RTNLGRP_LINK
@@ -104,7 +105,7 @@ class Recorder:
 @contextlib.contextmanager
 def watching(
     backend: MiredoBackend, *, initial: bool = False
-) -> Iterator[tuple[Recorder, _subscription.Subscription]]:
+) -> Iterator[tuple[Recorder, _subscription.MiredoSubscription]]:
     sink = Recorder()
     subscription = backend.subscribe(sink, initial=initial)
     try:
@@ -1195,17 +1196,15 @@ def test_listener_whose_buffer_is_full_says_so(netns: None) -> None:
         listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         for _ in range(count):
             bound().close()
-        told = 0  # a worker of the kernel's tells, and when it likes
-        while told < count:
+        # A worker of the kernel sends the events, at a time of its choice.
+        received = 0
+        while received < count:
             assert select.select([witness], [], [], limit())[0]
-            messages = witness.receive()
-            assert messages is not None
-            told += len(messages)
-        received = []
-        while (messages := listener.receive()) != []:
-            received.append(messages)
-    assert received[0] is None
-    assert all(received[1:])
+            received += len(witness.receive())
+        with pytest.raises(EventsLostError):
+            listener.receive()
+        while listener.receive():
+            pass
 
 
 def test_lost_events_are_made_up_for_by_looking(
@@ -1213,13 +1212,15 @@ def test_lost_events_are_made_up_for_by_looking(
 ) -> None:
     """When events were lost, one may have been the tunnel's: it looks for the bind."""
     monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
-    looks, receive = Looks(monkeypatch), Listener.receive
+    looks = Looks(monkeypatch)
+    receive = Listener.receive
 
-    def recorded(listener: Listener) -> list[_netlink.Message] | None:
-        messages = receive(listener)
-        if messages is None:
+    def recorded(listener: Listener) -> list[_netlink.Message]:
+        try:
+            return receive(listener)
+        except EventsLostError:
             looks.expect()
-        return messages
+            raise
 
     monkeypatch.setattr(Listener, "receive", recorded)
     sock, sink = bound(), Recorder()
@@ -1252,9 +1253,11 @@ def test_unreadable_event_counts_as_lost(netns: None) -> None:
         with kernel:
             listener.socket.setblocking(False)
             kernel.send(b"garbage")
-            assert listener.receive() is None
+            with pytest.raises(EventsLostError):
+                listener.receive()
             kernel.send(bytes(1 << 16))
-            assert listener.receive() is None
+            with pytest.raises(EventsLostError):
+                listener.receive()
             assert listener.receive() == []
 
 

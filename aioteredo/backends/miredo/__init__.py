@@ -1,12 +1,7 @@
-"""Miredo on Linux: a Teredo client that publishes its port nowhere. Experimental.
+"""Miredo, a Teredo client for Linux. Experimental.
 
-Miredo's worker owns one unconnected UDP socket under a user of its own, and an inet_diag
-dump finds it in 20 µs (2,000 others beside it: 3 ms). /proc/net/udp is no way to look:
-while 2,000 other sockets came and went, 6 of 206 reads missed one that was there, and
-none of 341 dumps did.
-
-Which socket it is, is told by its cookie. A port can be the same after a restart, and to
-a firewall that is a change as well.
+Miredo does not publish its port. Its worker owns one unconnected UDP socket, which this
+backend finds by its user or its cgroup in the kernel's table of sockets.
 """
 
 from __future__ import annotations
@@ -22,28 +17,28 @@ from ..._errors import BackendUnavailableError
 from ..._public import public
 from ._cgroup import Cgroup
 from ._inet_diag import SocketTable, UdpSocket
-from ._subscription import Subscription
+from ._subscription import MiredoSubscription
 
 USER: Final = "miredo"
 
 
 @public
 class MiredoBackend:
-    """Miredo, client or relay, in the network namespace of whoever asks.
+    """Miredo, as a client or relay, in the network namespace of the calling thread.
 
-    The port is the local one, from the moment it is bound. Behind a NAT the one that
-    others see is another. A Miredo in another network namespace cannot be detected: the
-    backend then reports no port.
+    The port is the local one, from the moment when Miredo has bound it. Behind a NAT,
+    other hosts see another port. A Miredo in another network namespace cannot be detected:
+    the backend then reports no port.
 
     :param uid: the user that Miredo's worker runs as (its option ``-u``); the default
-        is the user ``miredo``, or any user if *cgroup* is given
+        is the user ``miredo``, or all users if *cgroup* is given
     :param cgroup: the unit's directory in the cgroup v2 file system, such as
         ``/sys/fs/cgroup/system.slice/miredo.service``; it need not exist while Miredo
         is stopped
-    :raises BackendUnavailableError: if this isn't Linux, or neither *uid* nor *cgroup*
-        is given and there is no user ``miredo``
-    :raises ValueError: if *uid* is out of range, or *cgroup* is no cgroup
-    :raises TypeError: if *uid* is no integer, or *cgroup* no path
+    :raises BackendUnavailableError: if the system is not Linux, or neither *uid* nor
+        *cgroup* is given and there is no user ``miredo``
+    :raises ValueError: if *uid* is out of range, or *cgroup* is not a cgroup
+    :raises TypeError: if *uid* is not an integer, or *cgroup* is not a path
     """
 
     def __init__(
@@ -58,39 +53,41 @@ class MiredoBackend:
                 self._uid = find_uid(USER)
             except ValueError as error:
                 raise BackendUnavailableError(
-                    f"{error}: install miredo, or give the user that it runs as by "
+                    f"{error}: install miredo, or name the user of its worker with "
                     "--miredo-uid or MiredoBackend(uid=...)"
                 ) from None
 
     def get_port(self) -> int | None:
-        """Look once.
+        """Search the kernel's table of sockets once.
 
-        :return: the port, or None: Miredo does not run
+        :return: the port, 1 to 65535, or None if Miredo does not run
         :raises BackendUnavailableError: if netlink or inet_diag is refused, or a user
             or cgroup namespace may hide Miredo's socket
-        :raises BackendError: if the dump fails otherwise
+        :raises BackendError: if another system call fails
         """
         with closing(SocketTable()) as table:
             found = self._find(table, None)
         return None if found is None else found.port
 
-    def subscribe(self, sink: Sink, *, initial: bool) -> Subscription:
-        """Listen to the kernel from now on.
+    def subscribe(self, sink: Sink, *, initial: bool) -> MiredoSubscription:
+        """Receive the kernel's events from now on, on a new thread.
 
+        :param initial: whether the current port is pushed first
         :raises BackendUnavailableError: if netlink or inet_diag is refused, or a user
             or cgroup namespace may hide Miredo's socket
-        :raises BackendError: if a system call fails otherwise
+        :raises BackendError: if another system call fails
         """
-        return Subscription(self._find, sink, initial)
+        return MiredoSubscription(self._find, sink, initial)
 
     def _find(self, table: SocketTable, known: UdpSocket | None) -> UdpSocket | None:
         uid = self._uid
         if uid is not None and not table.users.can_see(uid):
             raise _hidden(f"user {uid} is not mapped in this user namespace")
 
-        # A dump of several datagrams can step over a socket, if another one in the same
-        # slot of the kernel's table goes meanwhile. Nothing would tell us of that, so
-        # what is not there must be missing twice.
+        # A dump of several datagrams can skip a socket if another socket in the same slot
+        # of the kernel's table is closed during the dump. No event reports a skipped
+        # socket, so the known socket counts as closed only if two dumps lack it.
+        # (/proc/net/udp is not used, because its readers skip sockets more often.)
         for _ in range(1 if known is None else 2):
             sockets = table.unconnected()
             if uid is not None:
@@ -98,31 +95,37 @@ class MiredoBackend:
             if self._cgroup is not None:
                 sockets = self._cgroup.select(sockets)
             candidates = [sock for sock in sockets if uid in (None, sock.uid)]
+
+            # By cookie, because a restarted Miredo can have the same port again, and a
+            # firewall must learn of the new socket.
             for sock in candidates:
                 if known is not None and sock.cookie == known.cookie:
                     return sock
 
-        # "No port" would be a guess here, and a firewall would close while Miredo runs.
+        # "No port" would be a guess, and a firewall would close while Miredo runs.
         if sockets and not candidates:
             raise _hidden(
                 f"no UDP socket of user {uid} is visible, and one of a user that is not "
                 "mapped in this user namespace may be Miredo's"
             )
-        # the newest, as far as inode numbers tell: each CPU has a batch of its own
+
+        # The newest socket. Inode numbers grow on each CPU, but the CPUs take them from
+        # separate batches, so between CPUs this is a guess.
         return max(candidates, key=lambda sock: sock.inode, default=None)
 
 
 def find_uid(user: str) -> int:
-    """Return the number of *user*, a name or a number.
+    """Return the uid of *user*, which is a name or a number.
 
-    :raises BackendUnavailableError: if this isn't Linux
+    :raises BackendUnavailableError: if the system is not Linux
     :raises ValueError: if there is no such user, or the number is out of range
     """
     if sys.platform != "linux":
         raise _needs_linux()
     if user.isdecimal():
         return _check_uid(int(user))
-    import pwd  # Windows has no such module.
+
+    import pwd  # Windows lacks this module.
 
     try:
         return pwd.getpwnam(user).pw_uid

@@ -1,7 +1,7 @@
 """The cgroup of a systemd unit, which the kernel reports with each socket.
 
-A container often sees only its own part of the cgroup tree, so a directory that is absent
-there can be a running unit of the machine.
+A container often sees only its own part of the cgroup tree. A directory that is absent in
+the container can therefore belong to a running unit of the machine.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import Final
 
 from ..._errors import BackendError, BackendUnavailableError
 from ._inet_diag import UdpSocket
-from ._netlink import naming
+from ._netlink import as_backend_error
 
 ROOT_ID: Final = 1
 
 
 class Cgroup:
-    """A directory of the cgroup v2 file system. It may be absent: the unit is stopped.
+    """A directory of the cgroup v2 file system, which is absent while the unit is stopped.
 
     :raises ValueError: if neither *path* nor its parent is such a directory
     :raises TypeError: if *path* is not a path
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        # Strings and not pathlib: its import takes milliseconds, which a program that asks
-        # for the port once would notice.
+        # No pathlib here: its import would slow down a program that only asks for the port.
         try:
             text = os.fspath(path)
         except TypeError:
@@ -35,7 +34,8 @@ class Cgroup:
         if not isinstance(text, str):
             raise TypeError(f"cgroup must be a path, not {path!r}")
 
-        # The working directory may be another one when the cgroup is looked up.
+        # Made absolute, because the program may change its working directory before the
+        # cgroup is looked up.
         self._path = os.path.join(os.getcwd(), text).rstrip("/")
         existing = self._path
         if not os.path.exists(existing):
@@ -54,28 +54,31 @@ class Cgroup:
     def select(self, sockets: list[UdpSocket]) -> list[UdpSocket]:
         """Return the sockets that belong to this cgroup.
 
-        :raises BackendUnavailableError: if that cannot be known, for one of them at least
+        :raises BackendUnavailableError: if the cgroup of a socket is unknown, or a
+            container may hide this cgroup
         :raises BackendError: if the directory cannot be looked up
         """
         if any(sock.cgroup is None for sock in sockets):
             raise BackendUnavailableError(
-                "this kernel does not report the cgroup of a socket (it takes Linux 5.8 "
-                "with CONFIG_SOCK_CGROUP_DATA): choose Miredo by its user, with "
+                "this kernel does not report the cgroup of a socket, which needs Linux 5.8 "
+                "with CONFIG_SOCK_CGROUP_DATA; choose Miredo by its user, with "
                 "--miredo-uid or MiredoBackend(uid=...)"
             )
 
         try:
-            with naming("stat"):
+            with as_backend_error("stat"):
                 number = os.stat(self._path).st_ino
         except BackendError as error:
             if error.code != errno.ENOENT:
                 raise
             self._check_visible(sockets)
-            return []  # The unit is stopped. Started, it gets a new directory.
+            return []  # the unit is stopped
+
+        # Looked up at each call, because a unit gets a new directory when it starts.
         return [sock for sock in sockets if sock.cgroup == number]
 
     def _check_visible(self, sockets: list[UdpSocket]) -> None:
-        """Refuse to take the absent directory for a stopped unit if it may be hidden."""
+        """Raise an error if the absent directory may be hidden rather than removed."""
         visible = _ids_below(self._root)
         if ROOT_ID not in visible and any(sock.cgroup not in visible for sock in sockets):
             raise BackendUnavailableError(
@@ -90,7 +93,7 @@ def _is_cgroup(path: str) -> bool:
 
 
 def _ids_below(root: str) -> set[int]:
-    with naming("stat"):
+    with as_backend_error("stat"):
         ids = {os.stat(root).st_ino}
     if ROOT_ID in ids:
         return ids

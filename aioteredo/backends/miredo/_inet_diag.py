@@ -1,6 +1,6 @@
-"""The kernel's table of UDP sockets, and word of their end: inet_diag over netlink.
+"""The kernel's table of UDP sockets, and the events of their closing, by inet_diag.
 
-What each structure looks like is in the kernel headers that are named with the constants.
+The layout of each structure is in the kernel header that is named above its constants.
 """
 
 from __future__ import annotations
@@ -46,40 +46,46 @@ class UdpSocket(NamedTuple):
     port: int
     uid: int
     inode: int
-    cgroup: int | None
+    cgroup: int | None  # the inode number of its directory, if the kernel reports it
 
 
 def parse_socket(payload: bytes) -> UdpSocket:
     """Read an inet_diag_msg.
 
-    :raises BackendError: EBADMSG, if it is too short
+    :raises BackendError: EBADMSG, if *payload* is too short
     """
     sport, cookie, uid, inode = unpack(_INET_DIAG_MSG, payload)
-    cgroup, attributes = None, payload[_INET_DIAG_MSG.size :]
+
+    cgroup = None
+    attributes = payload[_INET_DIAG_MSG.size :]
     while attributes:
         length, kind = unpack(_RTATTR, attributes)
         if kind == INET_DIAG_CGROUP_ID:
             value = attributes[_RTATTR.size : length]
             cgroup = int.from_bytes(value, sys.byteorder)
+        # An attribute of length 0 would otherwise be read again and again.
         attributes = attributes[max(align(length), _RTATTR.size) :]
+
     port = int.from_bytes(sport, "big")
     return UdpSocket(cookie, port, uid, inode, cgroup)
 
 
 class SocketTable(Netlink):
-    """The UDP sockets of the network namespace."""
+    """The table of the UDP sockets in the network namespace."""
 
     def __init__(self) -> None:
-        # The kernel translates uids for the user namespace that the socket is made in.
+        # Read before the socket is made: the kernel translates uids for the user namespace
+        # in which the netlink socket was made.
         self.users = MappedUsers()
         super().__init__(NETLINK_SOCK_DIAG)
 
     def unconnected(self) -> list[UdpSocket]:
-        """The bound IPv4 sockets that are not connected (those are in TCP_CLOSE).
+        """Return the bound IPv4 sockets that are not connected.
 
         :raises BackendError: if the kernel refuses
-        :raises BackendUnavailableError: if it has no inet_diag for UDP
+        :raises BackendUnavailableError: if the kernel has no inet_diag for UDP
         """
+        # The state of an unconnected UDP socket is TCP_CLOSE.
         request = _INET_DIAG_REQ_V2.pack(
             socket.AF_INET, socket.IPPROTO_UDP, 0, 1 << TCP_CLOSE
         )
@@ -89,9 +95,11 @@ class SocketTable(Netlink):
             if error.code != errno.ENOENT:
                 raise
             raise BackendUnavailableError(
-                "SOCK_DIAG_BY_FAMILY: ENOENT: this kernel has no inet_diag for UDP "
-                "(CONFIG_INET_DIAG and CONFIG_INET_UDP_DIAG, or modprobe udp_diag)"
+                "SOCK_DIAG_BY_FAMILY: ENOENT: this kernel has no inet_diag for UDP; load "
+                "the module udp_diag, or use a kernel with CONFIG_INET_DIAG and "
+                "CONFIG_INET_UDP_DIAG"
             ) from error
+
         return [
             parse_socket(message.payload)
             for message in messages
@@ -100,14 +108,16 @@ class SocketTable(Netlink):
 
 
 class CloseListener(Listener):
-    """The closing of UDP sockets in the network namespace; at first, of all of them."""
+    """The events of UDP sockets that are closed: of all sockets until it follows one."""
 
     def __init__(self) -> None:
         super().__init__(NETLINK_SOCK_DIAG, SKNLGRP_INET_UDP_DESTROY)
 
     def follow(self, found: UdpSocket | None) -> None:
-        """Hear of that socket only. The filter is the kernel's: others cost nothing.
+        """Receive the event of this socket only, or of no socket if *found* is None.
 
         :raises BackendError: if the kernel refuses the filter
         """
+        # The kernel filters, so a program with many short-lived sockets (such as a name
+        # server) does not wake this process.
         self.filter_by(_COOKIE_OFFSET, None if found is None else found.cookie)

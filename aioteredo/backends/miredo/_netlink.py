@@ -1,14 +1,7 @@
-"""As much of netlink as it takes to ask the kernel, and to hear what it multicasts.
+"""Netlink sockets: one kind asks the kernel for a table, the other receives its events.
 
-On raw sockets of the standard library: pyroute2 does all of this and more, but costs
-210 ms at import, and its DiagSocket refuses to run inside asyncio.
-
-Two kinds of sockets, because a classic BPF filter also sees the answers to one's own
-requests: :class:`Netlink` asks and is never filtered, :class:`Listener` only hears.
-All addresses are of port id 0, which has the kernel choose: a process may hold several.
-
-None of it needs a privilege. What each structure looks like is in the kernel headers
-that are named with the constants.
+Neither needs a privilege. The layout of each structure is in the kernel header that is
+named above its constants.
 """
 
 from __future__ import annotations
@@ -50,7 +43,7 @@ _ERROR: Final = struct.Struct("=i")  # of nlmsgerr, and of a dump's NLMSG_DONE
 # The most that the kernel puts into a datagram (netlink_dump in af_netlink.c)
 _BUFFER_SIZE: Final = 1 << 15
 
-_MAX_DUMPS: Final = 8
+_MAX_DUMPS: Final = 8  # then the table evidently never stays the same
 
 _REFUSED: Final = (
     errno.EPERM,
@@ -58,6 +51,14 @@ _REFUSED: Final = (
     errno.EAFNOSUPPORT,
     errno.EPROTONOSUPPORT,
 )
+
+
+# pyroute2 would do all of this, but its import takes longer than a whole small command,
+# and its DiagSocket refuses to run inside asyncio.
+
+
+class EventsLostError(Exception):
+    """The kernel has dropped events, or one of them is unreadable."""
 
 
 class Message(NamedTuple):
@@ -70,8 +71,8 @@ class Message(NamedTuple):
 
 
 @contextmanager
-def naming(function: str) -> Iterator[None]:
-    """Make an OSError inside the block a BackendError of *function*."""
+def as_backend_error(function: str) -> Iterator[None]:
+    """Turn an OSError of the block into a BackendError that names *function*."""
     try:
         yield
     except OSError as error:
@@ -81,20 +82,23 @@ def naming(function: str) -> Iterator[None]:
 def parse(data: bytes) -> list[Message]:
     """Split one datagram into its messages.
 
-    :raises BackendError: EBADMSG, if a message is longer than what is there
+    :raises BackendError: EBADMSG, if *data* ends in the middle of a message
     """
     messages = []
+
     while data:
         length, kind, flags, seq, _ = unpack(NLMSGHDR, data)
         if not NLMSGHDR.size <= length <= len(data):
             raise BackendError("recv(AF_NETLINK)", errno.EBADMSG, "errno")
+
         messages.append(Message(kind, flags, seq, data[NLMSGHDR.size : length]))
         data = data[align(length) :]
+
     return messages
 
 
 class Netlink:
-    """A netlink socket, in the network namespace of the thread that made it."""
+    """A netlink socket that asks, in the network namespace of the thread that made it."""
 
     def __init__(self, protocol: int, groups: int = 0) -> None:
         self.socket = _open(protocol, groups)
@@ -106,11 +110,11 @@ class Netlink:
         self.socket.close()
 
     def receive_datagram(self) -> list[Message]:
-        """The messages of the next datagram.
+        """Return the messages of the next datagram.
 
-        :raises BackendError: if receiving fails, or not all of it can be read
+        :raises BackendError: if receiving fails, or the datagram is unreadable
         """
-        with naming("recv(AF_NETLINK)"):
+        with as_backend_error("recv(AF_NETLINK)"):
             length = self.socket.recv_into(self._buffer, 0, MSG_TRUNC)
         if length > len(self._buffer):
             raise BackendError("recv(AF_NETLINK)", errno.EMSGSIZE, "errno")
@@ -119,8 +123,10 @@ class Netlink:
     def dump(self, request: str, kind: int, payload: bytes) -> list[Message]:
         """Ask the kernel for a whole table, and return its messages.
 
-        :param request: the name of *kind*, for an error's text
-        :raises BackendError: if the kernel refuses, or the table changes at each attempt
+        :param request: the name of *kind*, for the text of an error
+        :param kind: the message type of the request
+        :param payload: the message without its header
+        :raises BackendError: if the kernel refuses, or the table changes during each dump
         """
         for _ in range(_MAX_DUMPS):
             messages, consistent = self._dump(request, kind, payload)
@@ -132,13 +138,14 @@ class Netlink:
         self._seq += 1
         length = NLMSGHDR.size + len(payload)
         header = NLMSGHDR.pack(length, kind, NLM_F_REQUEST | NLM_F_DUMP, self._seq, 0)
-        with naming("sendmsg(AF_NETLINK)"):
+        with as_backend_error("sendmsg(AF_NETLINK)"):
             self.socket.sendall(header + payload)
 
-        messages, consistent = [], True
+        messages = []
+        consistent = True
         while True:
             for message in self.receive_datagram():
-                if message.seq != self._seq:  # of a dump that an error cut short
+                if message.seq != self._seq:  # the rest of a dump that an error cut short
                     continue
                 if message.flags & NLM_F_DUMP_INTR:
                     consistent = False
@@ -151,9 +158,11 @@ class Netlink:
 
 
 class Listener(Netlink):
-    """What the kernel multicasts in the network namespace.
+    """A netlink socket that receives the events which the kernel multicasts.
 
-    :param groups: their numbers, not a mask
+    It asks nothing, because its filter would also drop the answers.
+
+    :param groups: the numbers of the multicast groups, not a mask
     """
 
     def __init__(self, protocol: int, *groups: int) -> None:
@@ -163,11 +172,12 @@ class Listener(Netlink):
     def fileno(self) -> int:
         return self.socket.fileno()
 
-    def receive(self) -> list[Message] | None:
-        """The messages of the next datagram, [] if there is none.
+    def receive(self) -> list[Message]:
+        """Return the messages of the next datagram, or [] if no datagram is waiting.
 
-        :return: None if messages were lost: the buffer was full, or one is unreadable
-        :raises BackendError: if receiving fails otherwise
+        :raises EventsLostError: if the buffer was full, or the datagram is unreadable; the next
+            call goes on with the datagram after it
+        :raises BackendError: if receiving fails for another reason
         """
         try:
             return self.receive_datagram()
@@ -175,17 +185,19 @@ class Listener(Netlink):
             if error.code == errno.EAGAIN:
                 return []
             if error.code in (errno.ENOBUFS, errno.EBADMSG, errno.EMSGSIZE):
-                return None
+                raise EventsLostError from error
             raise
 
     def filter_by(self, offset: int, value: bytes | None) -> None:
-        """Have the kernel drop what has not *value*, 8 bytes, at *offset*; None: all.
+        """Make the kernel drop every datagram that has not *value* at *offset*.
 
+        :param offset: bytes from the beginning of the datagram
+        :param value: 8 bytes, or None to drop all datagrams
         :raises BackendError: if the kernel refuses the filter
         """
         program = b""
         if value is not None:
-            # a load swaps from network order, so the bytes are compared as they are
+            # The filter's loads read a word in network order.
             first, second = struct.unpack("!II", value)
             program = (
                 _instruction(BPF_LD_W_ABS, 0, 0, offset)
@@ -195,9 +207,10 @@ class Listener(Netlink):
                 + _instruction(BPF_RET_K, 0, 0, 0xFFFFFFFF)
             )
         program += _instruction(BPF_RET_K, 0, 0, 0)
+
         memory = array("B", program)
         address, length = memory.buffer_info()
-        with naming("setsockopt(SO_ATTACH_FILTER)"):
+        with as_backend_error("setsockopt(SO_ATTACH_FILTER)"):
             self.socket.setsockopt(
                 socket.SOL_SOCKET,
                 SO_ATTACH_FILTER,
@@ -211,11 +224,11 @@ def _instruction(code: int, if_true: int, if_false: int, k: int) -> bytes:
 
 def _open(protocol: int, groups: int = 0) -> socket.socket:
     try:
-        with naming("socket(AF_NETLINK)"):
+        with as_backend_error("socket(AF_NETLINK)"):
             sock = socket.socket(AF_NETLINK, socket.SOCK_RAW, protocol)
         try:
-            with naming("bind(AF_NETLINK)"):
-                sock.bind((0, groups))
+            with as_backend_error("bind(AF_NETLINK)"):
+                sock.bind((0, groups))  # 0: the kernel chooses a free port id
         except BaseException:
             sock.close()
             raise
@@ -223,15 +236,15 @@ def _open(protocol: int, groups: int = 0) -> socket.socket:
         if error.code not in _REFUSED:
             raise
         raise BackendUnavailableError(
-            f"{error}: netlink is refused to this process; a systemd service needs "
-            "AF_NETLINK in RestrictAddressFamilies=, a container a seccomp profile "
-            "that allows it"
+            f"{error}: this process may not use netlink; add AF_NETLINK to "
+            "RestrictAddressFamilies= of its systemd service, or give its container a "
+            "seccomp profile that allows netlink"
         ) from error
     return sock
 
 
 def align(length: int) -> int:
-    """Where the next message or attribute begins."""
+    """Return the offset of the next message or attribute after one of *length* bytes."""
     return length + 3 & ~3  # NLMSG_ALIGN and RTA_ALIGN
 
 

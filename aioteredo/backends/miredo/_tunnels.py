@@ -1,6 +1,6 @@
-"""The network interfaces without a link layer, as a Teredo client's TUN is one.
+"""The network interfaces that can be a Teredo client's tunnel: those without a link layer.
 
-The structure is in the kernel headers that are named with the constants.
+The layout of the structure is in the kernel header that is named above its constants.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ _IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, chan
 
 
 def announces_tunnel(message: Message) -> bool:
-    """Whether *message* says that a link without a link layer is there, as TUN is."""
+    """Return whether *message* is about an interface that has no link layer, like a TUN."""
     if message.type != RTM_NEWLINK:
         return False
-    return bool(unpack(_IFINFOMSG, message.payload)[1] == ARPHRD_NONE)
+
+    _family, link_type, *_ = unpack(_IFINFOMSG, message.payload)
+    return bool(link_type == ARPHRD_NONE)
 
 
 class LinkTable(Netlink):
-    """The network interfaces of the network namespace."""
+    """The table of the interfaces in the network namespace."""
 
     def __init__(self) -> None:
         super().__init__(NETLINK_ROUTE)
 
     def has_tunnel(self) -> bool:
-        """Return whether there is an interface that may be a Teredo client's.
+        """Return whether an interface without a link layer exists.
 
         :raises BackendError: if the kernel refuses
         """

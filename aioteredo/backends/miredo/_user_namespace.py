@@ -1,14 +1,14 @@
-"""The users that this process can tell apart.
+"""The users of the machine that this process can tell apart.
 
-In a user namespace, as in a rootless container, only some users of the machine are mapped.
-The kernel reports the sockets of all others under one number, the overflow uid.
+In a user namespace, such as a rootless container, only some users are mapped. The kernel
+reports the sockets of all other users under one number, the overflow uid.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ._netlink import naming
+from ._netlink import as_backend_error
 
 UID_MAP: Final = "/proc/self/uid_map"
 OVERFLOW_UID: Final = "/proc/sys/kernel/overflowuid"
@@ -18,7 +18,7 @@ DEFAULT_OVERFLOW_UID: Final = 65534
 
 
 class MappedUsers:
-    """The map of the user namespace that this process is in, as it is now."""
+    """The users that are mapped in the user namespace of this process now."""
 
     unknown: int | None
     """The uid that stands for every user that is not mapped; None: all users are mapped."""
@@ -29,7 +29,7 @@ class MappedUsers:
         self.unknown = None if mapped == ALL_USERS else _overflow_uid()
 
     def can_see(self, uid: int) -> bool:
-        """Return whether a socket of *uid* is reported as one, and no other socket is."""
+        """Return whether *uid* stands for exactly one user of the machine."""
         return uid != self.unknown and any(
             first <= uid < first + count for first, count in self._rows
         )
@@ -51,7 +51,7 @@ def _overflow_uid() -> int:
 
 
 def _read(path: str) -> str | None:
-    with naming(f"open({path})"):
+    with as_backend_error(f"open({path})"):
         try:
             with open(path) as file:
                 return file.read()
