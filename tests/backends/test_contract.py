@@ -53,8 +53,7 @@ if sys.platform == "linux":
     from aioteredo.backends.miredo import _subscription as _miredo_subscription
     from aioteredo.backends.miredo._inet_diag import CloseListener
 
-    from .test_miredo import UID, bound, tunnel
-    from .test_miredo import netns as netns  # a fixture is found by its name here
+    from ..support.miredo import UID, bound, tunnel
 
     class TestMiredoBackend(BackendContract):
         @pytest.fixture

@@ -26,8 +26,8 @@ from aioteredo import (
     watch_teredo_port,
 )
 
+from ..support.sinks import RecordingSink
 from ..support.waiting import eventually, join, limit, start_thread
-from .test_iphlpapi import Pushes
 
 every_loop = pytest.mark.every_loop
 
@@ -233,7 +233,7 @@ async def test_sink_that_is_not_a_stream_is_not_waited_for(
     client: SimulatedBackend,
 ) -> None:
     """A sink of another kind has taken an event when ``push`` returns."""
-    sink = Pushes()
+    sink = RecordingSink()
     subscription = client.subscribe(sink, initial=True)
     client.set_port(1)
     await client.wait_until_drained(limit())

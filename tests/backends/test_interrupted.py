@@ -25,7 +25,7 @@ from aioteredo.backends.miredo import _subscription as _miredo_subscription
 
 from ..native import StandIn
 from ..support.requirements import require
-from .test_iphlpapi import Pushes
+from ..support.sinks import RecordingSink
 
 REPETITIONS = 500
 
@@ -93,18 +93,18 @@ from aioteredo import IphlpapiBackend, MiredoBackend, SimulatedBackend
 from aioteredo.backends import iphlpapi
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
 from tests.backends.test_interrupted import Alarm, Interruption, open_descriptors
-from tests.backends.test_iphlpapi import Pushes
+from tests.support.sinks import RecordingSink
 
 dropped = []
 # Python drops an exception that a signal handler raises inside a weakref's callback.
 sys.unraisablehook = lambda hook: dropped.append(hook.exc_type)
 backend = {backend}
-backend.subscribe(Pushes(), initial=False).cancel()
+backend.subscribe(RecordingSink(), initial=False).cancel()
 descriptors = open_descriptors()
 interrupted = 0
 with Alarm() as alarm:
     for _ in range({repetitions}):
-        subscription = backend.subscribe(Pushes(), initial=False)
+        subscription = backend.subscribe(RecordingSink(), initial=False)
         interrupted += alarm.call(random.uniform(1e-6, 2e-4), subscription.cancel)
         subscription.cancel()
 assert interrupted > 0
@@ -185,7 +185,7 @@ def test_iphlpapi_interrupted_while_it_locks_leaves_the_lock_free(
     stand_in: StandIn, call: str, before: bool
 ) -> None:
     """Held, it would stop the next callback, and the native cancel that waits for it."""
-    subscription = stand_in.backend.subscribe(Pushes(), initial=False)
+    subscription = stand_in.backend.subscribe(RecordingSink(), initial=False)
     lock = subscription._lock
     acquire = once(lock.acquire, before=before)
     interrupted = SimpleNamespace(acquire=acquire, release=lock.release)
@@ -218,7 +218,7 @@ def test_iphlpapi_interrupted_while_detaching_cancels_natively_once(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     """Ctrl-C before the native call: the second ``cancel`` makes it."""
-    subscription = stand_in.backend.subscribe(Pushes(), initial=False)
+    subscription = stand_in.backend.subscribe(RecordingSink(), initial=False)
     detach = once(subscription._detach, before=before)
     monkeypatch.setattr(subscription, "_detach", detach)
     with pytest.raises(KeyboardInterrupt):
@@ -234,7 +234,7 @@ def test_iphlpapi_interrupted_after_the_native_call_does_not_repeat_it(
 ) -> None:
     """Ctrl-C during the native call comes after it; the handle is not used again."""
     backend = stand_in.backend
-    subscription = backend.subscribe(Pushes(), initial=False)
+    subscription = backend.subscribe(RecordingSink(), initial=False)
     monkeypatch.setattr(backend, "_cancel", once(backend._cancel, before=False))
     with pytest.raises(KeyboardInterrupt):
         subscription.cancel()
@@ -246,7 +246,7 @@ def test_iphlpapi_cancel_that_the_system_refused_is_not_repeated(
     stand_in: StandIn,
 ) -> None:
     """The handle of a refused cancel may belong to others by then."""
-    subscription = stand_in.backend.subscribe(Pushes(), initial=False)
+    subscription = stand_in.backend.subscribe(RecordingSink(), initial=False)
     stand_in.fail("CancelMibChangeNotify2", 87)
     with pytest.raises(BackendError):
         subscription.cancel()
@@ -263,7 +263,7 @@ def test_iphlpapi_interrupted_while_subscribing_leaves_nothing_registered(
     backend = stand_in.backend
     monkeypatch.setattr(backend, "_notify", once(backend._notify, before=before))
     with pytest.raises(KeyboardInterrupt):
-        backend.subscribe(Pushes(), initial=False)
+        backend.subscribe(RecordingSink(), initial=False)
     assert stand_in.cancelled == stand_in.registered == (0 if before else 1)
     assert stand_in.misused == 0
     assert not iphlpapi._subscriptions
@@ -276,7 +276,7 @@ def test_miredo_interrupted_while_cancelling_is_completed_by_the_next_call(
 ) -> None:
     """The second ``cancel`` waits for the thread and closes the descriptors."""
     descriptors = open_descriptors()
-    subscription = miredo.subscribe(Pushes(), initial=False)
+    subscription = miredo.subscribe(RecordingSink(), initial=False)
     owner = subscription._thread if place == "join" else subscription._table
     monkeypatch.setattr(owner, place, once(getattr(owner, place), before=before))
     with pytest.raises(KeyboardInterrupt):
@@ -300,7 +300,7 @@ def test_miredo_interrupted_cancel_still_waits_for_a_running_push(
         subscription._table.unconnected()  # the descriptors are open
 
     monkeypatch.setattr(_miredo_subscription.MiredoSubscription, "_watch", push_for_a_while)
-    sink = Pushes()
+    sink = RecordingSink()
     subscription = miredo.subscribe(sink, initial=False)
     assert pushing.wait(10)
     with Alarm() as alarm:

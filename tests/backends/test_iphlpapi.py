@@ -21,23 +21,10 @@ from aioteredo import (
 from aioteredo.backends import iphlpapi
 
 from ..native import INLINE, StandIn
+from ..support.sinks import RecordingSink
 from ..support.waiting import limit
 
 every_loop = pytest.mark.every_loop
-
-
-class Pushes:
-    """A sink that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.pushed: list[tuple[int | None, int]] = []
-        self.failed: list[BackendError] = []
-
-    def push(self, port: int | None, notification_type: int) -> None:
-        self.pushed.append((port, notification_type))
-
-    def fail(self, error: BackendError) -> None:
-        self.failed.append(error)
 
 
 @pytest.mark.parametrize("code", [6, 8, 87, 50])
@@ -128,7 +115,7 @@ async def test_start_and_cancel_fail(stand_in: StandIn) -> None:
 
 def test_callback_called_directly(stand_in: StandIn) -> None:
     """The callback pushes changes, swallows a second initial, ignores strangers."""
-    sink = Pushes()
+    sink = RecordingSink()
     stand_in.set_initial(INLINE)
     stand_in.set_port(7)
     subscription = stand_in.backend.subscribe(sink, initial=True)
@@ -147,7 +134,7 @@ def test_callback_called_directly(stand_in: StandIn) -> None:
 def test_callback_that_raises(stand_in: StandIn) -> None:
     """The sink fails once, and gets nothing afterwards."""
 
-    class Broken(Pushes):
+    class Broken(RecordingSink):
         def push(self, port: int | None, notification_type: int) -> None:
             super().push(port, notification_type)
             raise ZeroDivisionError

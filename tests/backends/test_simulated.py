@@ -23,8 +23,8 @@ from aioteredo import (
 )
 from aioteredo.backends import _notifying_thread, _simulated_client, simulated
 
+from ..support.sinks import RecordingSink
 from ..support.waiting import join, start_thread, wait_until
-from .test_iphlpapi import Pushes
 
 every_loop = pytest.mark.every_loop
 
@@ -38,10 +38,10 @@ def client() -> Generator[SimulatedBackend]:
 
 
 def test_notifies_on_a_thread_of_its_own(client: SimulatedBackend) -> None:
-    """Pushes come from one other thread, which ends with the last subscription."""
+    """RecordingSink come from one other thread, which ends with the last subscription."""
     names = []
 
-    class Sink(Pushes):
+    class Sink(RecordingSink):
         def push(self, port: int | None, notification_type: int) -> None:
             names.append(threading.current_thread().name)
 
@@ -168,9 +168,9 @@ def test_by_name() -> None:
 
 def test_from_many_threads(client: SimulatedBackend) -> None:
     """Threads that subscribe, change and cancel at once get in nobody's way."""
-    sinks = [Pushes() for _ in range(200)]
+    sinks = [RecordingSink() for _ in range(200)]
 
-    def use(mine: list[Pushes]) -> None:
+    def use(mine: list[RecordingSink]) -> None:
         for sink in mine:
             subscription = client.subscribe(sink, initial=True)
             client.restart()
@@ -186,7 +186,7 @@ def test_from_many_threads(client: SimulatedBackend) -> None:
 def test_fork_resets() -> None:
     """A child of a fork starts without the thread and the subscriptions."""
     client = SimulatedBackend()
-    subscription = client.subscribe(Pushes(), initial=False)
+    subscription = client.subscribe(RecordingSink(), initial=False)
     thread = client._client._thread
     _simulated_client._reset_after_fork()
     assert client.subscriber_count == 0
@@ -198,7 +198,7 @@ def test_fork_resets() -> None:
 # sinks that misbehave
 
 
-class Broken(Pushes):
+class Broken(RecordingSink):
     """A sink that raises when it is pushed to, and when it is failed as well."""
 
     def push(self, port: int | None, notification_type: int) -> None:
@@ -220,7 +220,7 @@ def within_time(call: Callable[[], object]) -> None:
 
 def test_push_that_raises_fails_that_subscription_only(client: SimulatedBackend) -> None:
     """The others get the event and the next one; the client works on."""
-    sinks = [Pushes(), Broken(), Pushes()]
+    sinks = [RecordingSink(), Broken(), RecordingSink()]
     subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
     within_time(lambda: client.set_port(1))
     within_time(lambda: client.set_port(2))
@@ -237,7 +237,7 @@ def test_push_that_raises_fails_that_subscription_only(client: SimulatedBackend)
 def test_push_that_raises_in_a_restart_by_itself_fails_that_subscription_only() -> None:
     """Nobody waits for such a restart, and still the thread and the others go on."""
     client = SimulatedBackend(restart_every=0.001)
-    sinks = [Broken(), Pushes()]
+    sinks = [Broken(), RecordingSink()]
     subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
     wait_until(lambda: len(sinks[1].pushed) > 2, "restarts by itself")
     within_time(lambda: client.set_port(2))
@@ -252,7 +252,7 @@ def test_restart_by_itself_that_raises_fails_all_subscriptions(
 ) -> None:
     """An error of the restart itself fails the watches, and the thread goes on."""
     client = SimulatedBackend(restart_every=0.001)
-    sink = Pushes()
+    sink = RecordingSink()
     with monkeypatch.context() as patch:
         patch.setattr(client._client._random, "sample", raiser(MemoryError()))
         subscription = client.subscribe(sink, initial=False)
@@ -265,7 +265,7 @@ def test_restart_by_itself_that_raises_fails_all_subscriptions(
 
 def test_fail_that_raises_fails_the_others_all_the_same(client: SimulatedBackend) -> None:
     """A sink whose ``fail`` raises keeps the failure from nobody, nor the close."""
-    sinks = [Broken(), Pushes()]
+    sinks = [Broken(), RecordingSink()]
     subscriptions = [client.subscribe(sink, initial=False) for sink in sinks]
     within_time(lambda: client.fail(ERROR))
     for subscription in subscriptions:
@@ -295,7 +295,7 @@ CALLS: dict[str, Callable[[SimulatedBackend], object]] = {
     "stop": lambda client: client.stop(),
     "fail": lambda client: client.fail(ERROR),
     "close": lambda client: client.close(),
-    "subscribe": lambda client: client.subscribe(Pushes(), initial=False),
+    "subscribe": lambda client: client.subscribe(RecordingSink(), initial=False),
     "cancel": lambda client: next(iter(client._client.subscriptions)).cancel(),
 }
 
@@ -305,7 +305,7 @@ def test_call_inside_a_push_is_refused(client: SimulatedBackend, call: str) -> N
     """On the notifying thread it would wait for itself: RuntimeError, and no change."""
     refused: list[RuntimeError] = []
 
-    class Caller(Pushes):
+    class Caller(RecordingSink):
         def push(self, port: int | None, notification_type: int) -> None:
             super().push(port, notification_type)
             with pytest.raises(RuntimeError, match="make it on another thread") as raised:
@@ -327,7 +327,7 @@ def test_call_in_a_finalizer_during_a_call_is_refused(
     client: SimulatedBackend, watched: bool
 ) -> None:
     """A finalizer can run inside any call, and the call that it makes is refused."""
-    sink = Pushes()
+    sink = RecordingSink()
     if watched:
         subscription = client.subscribe(sink, initial=False)
     client._client._random.sample = lambda *_: client.stop()  # type: ignore[method-assign,assignment]
@@ -343,13 +343,13 @@ def test_push_may_control_another_client(client: SimulatedBackend) -> None:
     """Only a call of the same client waits for itself."""
     other = SimulatedBackend()
 
-    class Forwarder(Pushes):
+    class Forwarder(RecordingSink):
         def push(self, port: int | None, notification_type: int) -> None:
             other.set_port(port)
 
     subscriptions = [
         client.subscribe(Forwarder(), initial=False),
-        other.subscribe(Pushes(), initial=False),
+        other.subscribe(RecordingSink(), initial=False),
     ]
     within_time(lambda: client.set_port(5))
     assert other.get_port() == 5
@@ -380,8 +380,8 @@ def test_subscriptions_change_on_the_notifying_thread_only(
             super().clear()
 
     client._client.subscriptions = Table()
-    client.subscribe(Pushes(), initial=False).cancel()
-    client.subscribe(Pushes(), initial=False)
+    client.subscribe(RecordingSink(), initial=False).cancel()
+    client.subscribe(RecordingSink(), initial=False)
     client.close()
     assert threads == dict.fromkeys(("subscribe", "cancel", "close"), "aioteredo simulated")
 
@@ -393,10 +393,10 @@ class Clock:
         self.now = 0.0
         monkeypatch.setattr(_notifying_thread, "monotonic", lambda: self.now)
 
-    def ports_pushed(self, client: SimulatedBackend, sink: Pushes) -> int:
+    def ports_pushed(self, client: SimulatedBackend, sink: RecordingSink) -> int:
         """How many ports have been pushed, once the thread has read the clock."""
         for _ in range(2):
-            client.subscribe(Pushes(), initial=False).cancel()
+            client.subscribe(RecordingSink(), initial=False).cancel()
         return len(sink.pushed)
 
 
@@ -406,7 +406,7 @@ def test_neighbour_that_comes_and_goes_does_not_postpone_the_restart(
     """Subscribing and cancelling are not controls: the client restarts on time."""
     clock = Clock(monkeypatch)
     client = SimulatedBackend(restart_every=10)
-    sink = Pushes()
+    sink = RecordingSink()
     subscription = client.subscribe(sink, initial=False)
     counts = []
     for clock.now in (4, 8, 9.9, 10.1, 14, 18, 20, 20.2):
@@ -419,7 +419,7 @@ def test_control_postpones_the_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """``restart_every`` counts from the last control."""
     clock = Clock(monkeypatch)
     client = SimulatedBackend(restart_every=10)
-    sink = Pushes()
+    sink = RecordingSink()
     subscription = client.subscribe(sink, initial=False)
     clock.now = 9.0
     client.set_port(1)
@@ -438,10 +438,10 @@ def test_no_thread_to_be_had_leaves_nothing_registered(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", raiser(RuntimeError("can't start")))
         with pytest.raises(BackendError) as raised:
-            client.subscribe(Pushes(), initial=False)
+            client.subscribe(RecordingSink(), initial=False)
     assert raised.value.errno == errno.EAGAIN
     assert client.subscriber_count == 0
-    client.subscribe(Pushes(), initial=False).cancel()
+    client.subscribe(RecordingSink(), initial=False).cancel()
 
 
 # calls that Ctrl-C interrupts
@@ -467,13 +467,13 @@ def test_cancel_again_after_an_interruption_completes_it(
     client: SimulatedBackend, place: str, between: str
 ) -> None:
     """The second call ends the thread, even if the client was used in between."""
-    subscription = client.subscribe(Pushes(), initial=False)
+    subscription = client.subscribe(RecordingSink(), initial=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(*INTERRUPTED[place], raiser(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             subscription.cancel()
     if between == "a watch":
-        sink = Pushes()
+        sink = RecordingSink()
         other = client.subscribe(sink, initial=True)
         within_time(lambda: client.set_port(7))
         other.cancel()
@@ -489,7 +489,7 @@ def test_interrupted_subscribe_leaves_nothing_registered(
     client: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while ``subscribe`` waits for its turn: the registration is undone."""
-    subscription = client.subscribe(Pushes(), initial=False)
+    subscription = client.subscribe(RecordingSink(), initial=False)
     thread = client._client._thread
     assert thread is not None
     released = threading.Event()
@@ -501,7 +501,7 @@ def test_interrupted_subscribe_leaves_nothing_registered(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_notifying_thread._Job, "wait", interrupted)
-    sink = Pushes()
+    sink = RecordingSink()
     with pytest.raises(KeyboardInterrupt):
         client.subscribe(sink, initial=False)
     assert client.subscriber_count == 1

@@ -53,10 +53,6 @@ _REFUSED: Final = (
 )
 
 
-# pyroute2 would do all of this, but its import takes longer than a whole small command,
-# and its DiagSocket refuses to run inside asyncio.
-
-
 class EventsLostError(Exception):
     """The kernel has dropped events, or one of them is unreadable."""
 
@@ -97,6 +93,8 @@ def parse(data: bytes) -> list[Message]:
     return messages
 
 
+# pyroute2 could replace this class, but its import takes longer than a whole small command,
+# and its DiagSocket refuses to run inside asyncio.
 class Netlink:
     """A netlink socket that asks, in the network namespace of the thread that made it."""
 
@@ -175,8 +173,8 @@ class Listener(Netlink):
     def receive(self) -> list[Message]:
         """Return the messages of the next datagram, or [] if no datagram is waiting.
 
-        :raises EventsLostError: if the buffer was full, or the datagram is unreadable; the next
-            call goes on with the datagram after it
+        :raises EventsLostError: if the buffer was full, or the datagram is unreadable; the
+            next call goes on with the datagram after it
         :raises BackendError: if receiving fails for another reason
         """
         try:
