@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from aioteredo import SimulatedBackend
 
 
 @pytest.fixture
@@ -19,3 +21,10 @@ def netns() -> Iterator[None]:
 
     with network_namespace():
         yield
+
+
+@pytest.fixture
+def client() -> Generator[SimulatedBackend]:
+    """A simulated client with the port 1000, which is closed after the test."""
+    with SimulatedBackend(1000, seed=1) as client:
+        yield client

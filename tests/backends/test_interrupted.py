@@ -1,21 +1,14 @@
-"""Ctrl-C in the middle of subscribing or cancelling, as an interpreter's exit allows.
-
-A signal handler's exception can come at many places of ``cancel``. Whoever was
-interrupted calls it again, and that call must complete what the first one began.
-"""
+"""Ctrl-C during subscribing or cancelling: the next call completes the interrupted one."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
 
 import pytest
 
@@ -24,50 +17,11 @@ from aioteredo.backends import iphlpapi
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
 
 from ..native import StandIn
+from ..support.interruption import Alarm, is_free, once, open_descriptors
 from ..support.requirements import require
 from ..support.sinks import RecordingSink
 
 REPETITIONS = 500
-
-
-class Interruption(BaseException):
-    """What the signal handler raises, so that no other Ctrl-C counts."""
-
-
-class Alarm:
-    """A timer whose signal raises an exception in the main thread."""
-
-    def __init__(self) -> None:
-        self._armed = False
-
-    def __enter__(self) -> Self:
-        self._previous = signal.signal(signal.SIGALRM, self._interrupt)  # type: ignore[attr-defined,unused-ignore]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGALRM, self._previous)  # type: ignore[attr-defined,unused-ignore]
-
-    def _interrupt(self, *_: object) -> None:
-        if self._armed:  # another thread may have received the signal late
-            self._armed = False
-            raise Interruption
-
-    def call(self, seconds: float, function: Callable[[], object]) -> bool:
-        """Call the function.
-
-        :return: whether the alarm has interrupted it
-        """
-        try:
-            try:
-                self._armed = True
-                signal.setitimer(signal.ITIMER_REAL, seconds)  # type: ignore[attr-defined,unused-ignore]
-                function()
-            finally:
-                self._armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)  # type: ignore[attr-defined,unused-ignore]
-        except Interruption:
-            return True
-        return False
 
 
 @pytest.fixture
@@ -82,17 +36,13 @@ def miredo() -> MiredoBackend:
     return backend
 
 
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
-
-
 STRESS = """
 import random, sys
 sys.path.insert(0, {root!r})
 from aioteredo import IphlpapiBackend, MiredoBackend, SimulatedBackend
 from aioteredo.backends import iphlpapi
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
-from tests.backends.test_interrupted import Alarm, Interruption, open_descriptors
+from tests.support.interruption import Alarm, Interruption, open_descriptors
 from tests.support.sinks import RecordingSink
 
 dropped = []
@@ -118,9 +68,9 @@ assert not [t for t in __import__("threading").enumerate() if "aioteredo" in t.n
 
 
 def stress(backend: str, check: str = "") -> None:
-    """Interrupt cancel at random moments, in a process whose coverage nobody measures.
+    """Interrupt cancel() at random moments, in a process without coverage.
 
-    The lock of coverage's own tracer would stay held after an interruption.
+    An interruption would leave the lock of coverage's tracer held.
     """
     if not hasattr(signal, "setitimer"):
         pytest.skip("Windows has no such timer")
@@ -133,14 +83,14 @@ def stress(backend: str, check: str = "") -> None:
 
 
 def test_simulated_interrupted_anywhere_is_completed_by_the_next_call() -> None:
-    """A signal at any moment of cancel: after the second call nothing is left."""
+    """After a signal anywhere in ``cancel()``, the second call leaves nothing behind."""
     stress("SimulatedBackend()", "assert backend.subscriber_count == 0")
 
 
 def test_iphlpapi_interrupted_anywhere_is_cancelled_natively_once(
     stand_in: StandIn,
 ) -> None:
-    """A signal at any moment of cancel: the system's function is called once for each."""
+    """After a signal anywhere in ``cancel()``, the system's function is called once."""
     check = f"""
 from tests.native import StandIn
 stand_in = StandIn({stand_in.library!r})
@@ -152,31 +102,8 @@ assert stand_in.misused == 0
 
 @pytest.mark.usefixtures("miredo")
 def test_miredo_interrupted_anywhere_is_completed_by_the_next_call() -> None:
-    """A signal at any moment of cancel: neither a thread nor a descriptor is left."""
+    """After a signal anywhere in ``cancel()``, no thread and no descriptor is left."""
     stress("MiredoBackend(uid=54_321)")
-
-
-def once(function: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
-    """The function, whose first call is interrupted before or after it has run."""
-    calls = iter([True])
-
-    def interrupted(*arguments: Any) -> Any:
-        first = next(calls, False)
-        if first and before:
-            raise KeyboardInterrupt
-        result = function(*arguments)
-        if first:
-            raise KeyboardInterrupt
-        return result
-
-    return interrupted
-
-
-def is_free(lock: Any) -> bool:
-    """Whether another thread can acquire the lock."""
-    with ThreadPoolExecutor(1) as pool:
-        acquired: bool = pool.submit(lock.acquire, timeout=1).result()
-    return acquired
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -184,7 +111,7 @@ def is_free(lock: Any) -> bool:
 def test_iphlpapi_interrupted_while_it_locks_leaves_the_lock_free(
     stand_in: StandIn, call: str, before: bool
 ) -> None:
-    """Held, it would stop the next callback, and the native cancel that waits for it."""
+    """A held lock would block the next callback, and CancelMibChangeNotify2 with it."""
     subscription = stand_in.backend.subscribe(RecordingSink(), initial=False)
     lock = subscription._lock
     acquire = once(lock.acquire, before=before)
@@ -200,7 +127,7 @@ def test_iphlpapi_interrupted_while_it_locks_leaves_the_lock_free(
 
 @pytest.mark.parametrize("before", [True, False])
 def test_simulated_interrupted_while_it_locks_leaves_the_lock_free(before: bool) -> None:
-    """Held, it would stop every later call of the client on another thread."""
+    """A held lock would block every later call on another thread."""
     client = SimulatedBackend()
     lock = client._client._turns._lock
     acquire = once(lock.acquire, before=before)
@@ -217,7 +144,7 @@ def test_simulated_interrupted_while_it_locks_leaves_the_lock_free(before: bool)
 def test_iphlpapi_interrupted_while_detaching_cancels_natively_once(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """Ctrl-C before the native call: the second ``cancel`` makes it."""
+    """After Ctrl-C before the native call, the second ``cancel()`` makes it."""
     subscription = stand_in.backend.subscribe(RecordingSink(), initial=False)
     detach = once(subscription._detach, before=before)
     monkeypatch.setattr(subscription, "_detach", detach)
@@ -232,7 +159,7 @@ def test_iphlpapi_interrupted_while_detaching_cancels_natively_once(
 def test_iphlpapi_interrupted_after_the_native_call_does_not_repeat_it(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C during the native call comes after it; the handle is not used again."""
+    """After Ctrl-C during the native call, the handle is not used again."""
     backend = stand_in.backend
     subscription = backend.subscribe(RecordingSink(), initial=False)
     monkeypatch.setattr(backend, "_cancel", once(backend._cancel, before=False))
@@ -245,7 +172,7 @@ def test_iphlpapi_interrupted_after_the_native_call_does_not_repeat_it(
 def test_iphlpapi_cancel_that_the_system_refused_is_not_repeated(
     stand_in: StandIn,
 ) -> None:
-    """The handle of a refused cancel may belong to others by then."""
+    """A refused handle is not used again, because it may belong to another program part."""
     subscription = stand_in.backend.subscribe(RecordingSink(), initial=False)
     stand_in.fail("CancelMibChangeNotify2", 87)
     with pytest.raises(BackendError):
@@ -259,7 +186,7 @@ def test_iphlpapi_cancel_that_the_system_refused_is_not_repeated(
 def test_iphlpapi_interrupted_while_subscribing_leaves_nothing_registered(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """Ctrl-C before or after NotifyTeredoPortChange: what it registered is cancelled."""
+    """Ctrl-C before or after NotifyTeredoPortChange leaves no registration."""
     backend = stand_in.backend
     monkeypatch.setattr(backend, "_notify", once(backend._notify, before=before))
     with pytest.raises(KeyboardInterrupt):
@@ -274,7 +201,7 @@ def test_iphlpapi_interrupted_while_subscribing_leaves_nothing_registered(
 def test_miredo_interrupted_while_cancelling_is_completed_by_the_next_call(
     miredo: MiredoBackend, monkeypatch: pytest.MonkeyPatch, place: str, before: bool
 ) -> None:
-    """The second ``cancel`` waits for the thread and closes the descriptors."""
+    """The second ``cancel()`` waits for the thread and closes the descriptors."""
     descriptors = open_descriptors()
     subscription = miredo.subscribe(RecordingSink(), initial=False)
     owner = subscription._thread if place == "join" else subscription._table
@@ -291,7 +218,7 @@ def test_miredo_interrupted_while_cancelling_is_completed_by_the_next_call(
 def test_miredo_interrupted_cancel_still_waits_for_a_running_push(
     miredo: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The call after an interrupted one returns when the push has, and not earlier."""
+    """The call after an interrupted one returns only when the push has returned."""
     pushing, released = threading.Event(), threading.Event()
 
     def push_for_a_while(subscription: _miredo_subscription.MiredoSubscription) -> None:

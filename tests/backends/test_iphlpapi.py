@@ -1,4 +1,4 @@
-"""The Windows backend: the real ctypes code against native threads."""
+"""The Windows backend: the ctypes code with real native threads."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ every_loop = pytest.mark.every_loop
 @pytest.mark.parametrize("code", [6, 8, 87, 50])
 @pytest.mark.parametrize("after_the_callback", [False, True])
 @every_loop
-async def test_notify_fails(stand_in: StandIn, code: int, after_the_callback: bool) -> None:
-    """An error of Notify is raised; what was not registered is not cancelled."""
+async def test_failure_of_notify_is_raised(
+    stand_in: StandIn, code: int, after_the_callback: bool
+) -> None:
+    """An error of NotifyTeredoPortChange is raised, and nothing is cancelled."""
     stand_in.fail("NotifyTeredoPortChange", code, after_the_callback=after_the_callback)
     with pytest.raises(BackendError, match="^NotifyTeredoPortChange: .*ERROR_") as e:
         async with watch_teredo_port(initial=True, backend=stand_in.backend):
@@ -42,8 +44,8 @@ async def test_notify_fails(stand_in: StandIn, code: int, after_the_callback: bo
 
 
 @every_loop
-async def test_notify_leaves_no_handle(stand_in: StandIn) -> None:
-    """Success without a handle is an error, and a NULL handle is never cancelled."""
+async def test_success_without_a_handle_is_an_error(stand_in: StandIn) -> None:
+    """BackendError is raised, and a NULL handle is not cancelled."""
     stand_in.set_null_handle(True)
     with pytest.raises(BackendError, match="ERROR_INVALID_HANDLE"):
         async with watch_teredo_port(backend=stand_in.backend):
@@ -54,8 +56,8 @@ async def test_notify_leaves_no_handle(stand_in: StandIn) -> None:
 
 @pytest.mark.parametrize("code", [87, 31, 0x2FFF_FFFF])
 @every_loop
-async def test_get_fails(stand_in: StandIn, code: int) -> None:
-    """An error of GetTeredoPort is raised with its number."""
+async def test_failure_of_get_is_raised(stand_in: StandIn, code: int) -> None:
+    """An error of GetTeredoPort is raised with its code."""
     stand_in.fail("GetTeredoPort", code)
     with pytest.raises(BackendError, match="^GetTeredoPort: ") as raised:
         await get_teredo_port(backend=stand_in.backend)
@@ -64,8 +66,8 @@ async def test_get_fails(stand_in: StandIn, code: int) -> None:
 
 @pytest.mark.parametrize("code", [21, 1168])
 @every_loop
-async def test_client_has_no_port(stand_in: StandIn, code: int) -> None:
-    """A client that is not started, or without IPv6, has no port; neither is an error."""
+async def test_client_that_is_not_started_has_no_port(stand_in: StandIn, code: int) -> None:
+    """ERROR_NOT_READY and ERROR_NOT_FOUND mean no port, and are not errors."""
     stand_in.fail("GetTeredoPort", code)
     assert await get_teredo_port(backend=stand_in.backend) is None
     async with watch_teredo_port(initial=True, backend=stand_in.backend) as events:
@@ -74,13 +76,13 @@ async def test_client_has_no_port(stand_in: StandIn, code: int) -> None:
 
 @every_loop
 async def test_port_zero_is_none(stand_in: StandIn) -> None:
-    """The system's 0 means no port."""
+    """Port 0 of the system means no port."""
     assert await get_teredo_port(backend=stand_in.backend) is None
 
 
 @every_loop
-async def test_no_ipv6(stand_in: StandIn) -> None:
-    """A system without IPv6 has no Teredo: the backend is unavailable."""
+async def test_system_without_ipv6_is_unavailable(stand_in: StandIn) -> None:
+    """ERROR_NOT_SUPPORTED makes the backend unavailable, and the error names the remedy."""
     stand_in.fail("GetTeredoPort", 50)
     with pytest.raises(BackendUnavailableError, match="enable IPv6"):
         await get_teredo_port(backend=stand_in.backend)
@@ -91,19 +93,21 @@ async def test_no_ipv6(stand_in: StandIn) -> None:
 
 
 @every_loop
-async def test_cancel_fails(stand_in: StandIn) -> None:
-    """If the system refuses to cancel, late callbacks are ignored for ever."""
+async def test_callbacks_after_a_refused_cancel_are_ignored(stand_in: StandIn) -> None:
+    """If the system refuses to cancel, BackendError is raised, and callbacks do nothing."""
     with pytest.raises(BackendError, match="^CancelMibChangeNotify2: .*87"):
         async with watch_teredo_port(backend=stand_in.backend):
             stand_in.fail("CancelMibChangeNotify2", 87)
-    stand_in.change(1, 2, 3)  # it still calls, and finds nobody
+    stand_in.change(1, 2, 3)  # the system still calls, for a subscription that is gone
     assert (stand_in.called, stand_in.cancelled) == (3, 1)
     stand_in.reset()
 
 
 @every_loop
-async def test_start_and_cancel_fail(stand_in: StandIn) -> None:
-    """The failure to start is raised, with the failure to cancel as a note."""
+async def test_failure_to_cancel_is_a_note_on_the_failure_to_start(
+    stand_in: StandIn,
+) -> None:
+    """The failure to start is raised, with the failure to cancel as its note."""
     stand_in.fail("GetTeredoPort", 31)
     stand_in.fail("CancelMibChangeNotify2", 87)
     with pytest.raises(BackendError, match="^GetTeredoPort") as raised:
@@ -113,8 +117,8 @@ async def test_start_and_cancel_fail(stand_in: StandIn) -> None:
     stand_in.reset()
 
 
-def test_callback_called_directly(stand_in: StandIn) -> None:
-    """The callback pushes changes, swallows a second initial, ignores strangers."""
+def test_callback_ignores_a_second_initial_and_unknown_tokens(stand_in: StandIn) -> None:
+    """Only the first initial callback and the changes of this subscription are pushed."""
     sink = RecordingSink()
     stand_in.set_initial(INLINE)
     stand_in.set_port(7)
@@ -131,8 +135,8 @@ def test_callback_called_directly(stand_in: StandIn) -> None:
     assert not sink.failed
 
 
-def test_callback_that_raises(stand_in: StandIn) -> None:
-    """The sink fails once, and gets nothing afterwards."""
+def test_sink_that_raises_fails_once(stand_in: StandIn) -> None:
+    """The sink fails with the exception as the cause, and gets nothing more."""
 
     class Broken(RecordingSink):
         def push(self, port: int | None, notification_type: int) -> None:
@@ -149,28 +153,28 @@ def test_callback_that_raises(stand_in: StandIn) -> None:
     assert [type(e.__cause__) for e in sink.failed] == [ZeroDivisionError]
 
 
-def test_library_that_does_not_exist(tmp_path: Path) -> None:
-    """A library that cannot be loaded makes the backend unavailable, by name."""
+def test_library_that_does_not_exist_is_unavailable(tmp_path: Path) -> None:
+    """The error names the library."""
     with pytest.raises(BackendUnavailableError, match=r"cannot load .*nothing\.so"):
         IphlpapiBackend(tmp_path / "nothing.so")
 
 
-def test_library_that_is_no_path() -> None:
-    """A library that is no path is a TypeError."""
+def test_library_that_is_not_a_path_is_refused() -> None:
+    """A library that is not a path raises TypeError."""
     with pytest.raises(TypeError):
         IphlpapiBackend(3)  # type: ignore[arg-type]
 
 
-def test_library_without_the_functions() -> None:
-    """A library that lacks a function makes the backend unavailable."""
+def test_library_without_the_functions_is_unavailable() -> None:
+    """The error says that the library lacks a function."""
     other = "kernel32.dll" if sys.platform == "win32" else _ctypes.__file__
     with pytest.raises(BackendUnavailableError, match="lacks one of the Teredo"):
         IphlpapiBackend(other)
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")
-def test_loaded_from_system32_only(tmp_path: Path) -> None:
-    """An iphlpapi.dll beside the program is not the one that is loaded."""
+def test_library_is_loaded_from_system32_only(tmp_path: Path) -> None:
+    """An iphlpapi.dll in the current directory is not loaded."""
     (tmp_path / "iphlpapi.dll").write_bytes(b"MZ not a library")
     code = "from aioteredo import *; IphlpapiBackend(); print('loaded')"
     result = subprocess.run(

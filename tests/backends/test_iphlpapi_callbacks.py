@@ -1,4 +1,4 @@
-"""The real ctypes code against native threads: when callbacks come, and what they carry."""
+"""The ctypes code with real native threads: the moments and values of callbacks."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ def backend() -> IphlpapiBackend:
 
 
 @every_loop
-async def test_registers_and_cancels(backend: IphlpapiBackend) -> None:
-    """The first event is the initial one, with the port that is told on request."""
+async def test_watch_begins_with_the_initial_event(backend: IphlpapiBackend) -> None:
+    """The first event is the initial one, and its port is valid or None."""
     async with watch_teredo_port(initial=True, backend=backend) as events:
         event = await events.receive()
     assert event.notification_type is NotificationType.INITIAL
@@ -44,8 +44,10 @@ async def test_registers_and_cancels(backend: IphlpapiBackend) -> None:
 
 
 @every_loop
-async def test_a_hundred_times(backend: IphlpapiBackend) -> None:
-    """It can be opened and closed again and again."""
+async def test_watch_can_be_opened_and_closed_a_hundred_times(
+    backend: IphlpapiBackend,
+) -> None:
+    """A watch can be opened and closed repeatedly."""
     for _ in range(100):
         async with watch_teredo_port(initial=True, backend=backend) as events:
             await events.receive()

@@ -14,21 +14,13 @@ from collections.abc import Iterator
 import pytest
 
 from aioteredo import MiredoBackend, NotificationType
-from aioteredo.backends.miredo import (
-    _subscription,
-)
-from aioteredo.backends.miredo._inet_diag import (
-    SocketTable,
-    UdpSocket,
-)
+from aioteredo.backends.miredo import _subscription
+from aioteredo.backends.miredo._inet_diag import SocketTable, UdpSocket
 
 from .requirements import require
 from .seccomp import call
 from .sinks import RecordingSink
 from .waiting import limit
-
-assert sys.platform == "linux"  # for mypy, which reads this module on each platform
-
 
 INITIAL = NotificationType.INITIAL
 PARAMETER = NotificationType.PARAMETER
@@ -41,6 +33,7 @@ UID = 12345
 def watching(
     backend: MiredoBackend, *, initial: bool = False
 ) -> Iterator[tuple[RecordingSink, _subscription.MiredoSubscription]]:
+    """Subscribe a sink for the block; yield the sink and the subscription."""
     sink = RecordingSink()
     subscription = backend.subscribe(sink, initial=initial)
     try:
@@ -52,6 +45,8 @@ def watching(
 
 def unbound(uid: int = UID) -> socket.socket:
     """Return a UDP socket of *uid*. The kernel takes the uid from the file's owner."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     os.fchown(sock.fileno(), uid, -1)
     return sock
@@ -59,6 +54,8 @@ def unbound(uid: int = UID) -> socket.socket:
 
 def bound(port: int = 0, *, uid: int = UID, reuse: bool = False) -> socket.socket:
     """Return a UDP socket that belongs to *uid* and is bound to *port*."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     sock = unbound(uid)
     if reuse:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -74,7 +71,11 @@ def port_of(sock: socket.socket) -> int:
 @contextlib.contextmanager
 def tunnel(name: str = "tun0") -> Iterator[None]:
     """Create a TUN, as Miredo does. The kernel announces it before this is entered."""
-    set_interface, no_packet_information, tun = 0x400454CA, 0x1000, 0x0001
+    if sys.platform != "linux":
+        raise NotImplementedError
+    set_interface = 0x400454CA
+    no_packet_information = 0x1000
+    tun = 0x0001
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
         request = struct.pack("16sH22x", name.encode(), tun | no_packet_information)
@@ -93,6 +94,8 @@ def open_fds() -> set[str]:
 @contextlib.contextmanager
 def network_namespace() -> Iterator[None]:
     """Put this thread, and the threads that it starts, into a new network namespace."""
+    if sys.platform != "linux":
+        raise NotImplementedError
     clone_newnet = 0x40000000
     missing = None if os.geteuid() == 0 else "a network namespace needs root"
     if missing is None and not os.path.exists("/dev/net/tun"):
@@ -109,24 +112,27 @@ def network_namespace() -> Iterator[None]:
         os.close(before)
 
 
-class Looks:
-    """A watch's dumps, observed: the test waits for a dump that began after a moment."""
+class ObservedDumps:
+    """The dumps of a watch, observed by a test that waits for one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._expected, self._looked = threading.Event(), threading.Event()
+        self._expected = threading.Event()
+        self._finished = threading.Event()
         unconnected = SocketTable.unconnected
 
         def recorded(table: SocketTable) -> list[UdpSocket]:
             expected = self._expected.is_set()
             sockets = unconnected(table)
             if expected:
-                self._looked.set()
+                self._finished.set()
             return sockets
 
         monkeypatch.setattr(SocketTable, "unconnected", recorded)
 
     def expect(self) -> None:
+        """Observe the dumps that begin from now on."""
         self._expected.set()
 
     def wait(self) -> None:
-        assert self._looked.wait(limit())
+        """Wait until an observed dump has ended."""
+        assert self._finished.wait(limit())

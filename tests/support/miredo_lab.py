@@ -1,17 +1,7 @@
-"""A network with real Miredo in it, made of network namespaces and taken down again.
+"""A network with a real Miredo, made of network namespaces that end with the lab.
 
-Nothing of it is seen outside: the daemons run in namespaces of their own, named after
-this process, with files in a directory of their own. Only processes that the lab
-started are ended.
-
-The watcher is what a user would write, in the client's namespace and without privilege.
-It starts as root, because neither this directory nor the interpreter need be readable
-for ``nobody``; imports all that it will need, by opening a watch on the simulated
-backend; drops everything; says what it is now; and only then opens the watch.
-
-    python -m tests.support.miredo_lab [RESTARTS]
-
-prints how long the events take.
+The namespaces are named after this process, and only the lab's own processes are ended.
+``python -m tests.support.miredo_lab [RESTARTS]`` prints how long the events take.
 """
 
 from __future__ import annotations
@@ -38,16 +28,16 @@ from typing import Self
 
 from .waiting import join, limit, start_thread, wait_until
 
-NAT_PORT = 40000  # what all of the client's ports become behind the NAT
+NAT_PORT = 40000  # the port that the NAT gives to the client on the outside
 _numbers = itertools.count()
 
 
 def missing() -> str | None:
-    """What this machine lacks for the lab, or None."""
+    """Return the reason why the lab cannot run on this machine, or None."""
     if sys.platform != "linux":
-        return "network namespaces are Linux's"
+        return "network namespaces need Linux"
     if os.geteuid() != 0:
-        return "making network namespaces takes root"
+        return "network namespaces need root"
     for program in ("miredo", "miredo-server", "ip", "nft"):
         if shutil.which(program, path=_PATH) is None:
             return f"{program} is not installed"
@@ -60,6 +50,7 @@ _PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
 def run(*command: str, text: str | None = None) -> str:
+    """Run *command* with *text* as its input, and return its output."""
     return subprocess.run(
         command,
         check=True,
@@ -79,20 +70,20 @@ def user_and_group(name: str) -> tuple[int, int]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a process that we started, and whatever is left of its children."""
+    """End a process that the lab started, and its remaining children."""
     if sys.platform != "linux":
         raise NotImplementedError
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(limit() / 4)
-    with suppress(ProcessLookupError):  # each has a process group of its own
+    with suppress(ProcessLookupError):  # each process leads its own group
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(limit())
 
 
 class Lab:
-    """A Teredo server and a host for a client, with a NAT between them or without."""
+    """A Teredo server and a host for a client, with or without a NAT between them."""
 
     def __init__(self, *, nat: bool = False) -> None:
         self._nat = nat
@@ -128,7 +119,8 @@ class Lab:
         self._join("server", ["192.0.2.1/24", "192.0.2.2/24"], between, "192.0.2.10/24")
         if self._nat:
             self._join("nat", ["198.51.100.1/24"], "client", "198.51.100.2/24")
-            client, nat = self._prefix + "client", self._prefix + "nat"
+            client = self._prefix + "client"
+            nat = self._prefix + "nat"
             run("ip", "-n", client, "route", "add", "default", "via", "198.51.100.1")
             run(
                 *("ip", "netns", "exec", nat, "sh", "-c"),
@@ -143,7 +135,8 @@ class Lab:
             run("ip", "netns", "exec", nat, "nft", "-f", "-", text=rules)
 
     def _join(self, one: str, addresses: list[str], other: str, address: str) -> None:
-        near, far = self._prefix + one, self._prefix + other
+        near = self._prefix + one
+        far = self._prefix + other
         run(
             *("ip", "link", "add", f"to-{other}", "netns", near, "type", "veth"),
             *("peer", "name", f"to-{one}", "netns", far),
@@ -155,7 +148,7 @@ class Lab:
         run("ip", "-n", far, "link", "set", f"to-{one}", "up")
 
     def _start(self, namespace: str, *command: str) -> subprocess.Popen[str]:
-        # ip becomes the command, so the process id is the command's
+        # ``ip netns exec`` becomes the command, so the process id is that of the command.
         return subprocess.Popen(
             ["ip", "netns", "exec", self._prefix + namespace, *command],
             stdin=subprocess.DEVNULL,
@@ -181,8 +174,9 @@ class Lab:
 
     @contextmanager
     def fresh(self) -> Iterator[None]:
-        """What is started inside the block ends with it; the network stays."""
-        outer, self._stack = self._stack, ExitStack()
+        """End all processes that are started in the block, but keep the network."""
+        outer = self._stack
+        self._stack = ExitStack()
         try:
             with self._stack:
                 yield
@@ -193,7 +187,7 @@ class Lab:
     # the client
 
     def start(self) -> Client:
-        """Start Miredo; it is ended with the lab if not before."""
+        """Start Miredo, which ends with the lab at the latest."""
         configuration = self._directory / "client.conf"
         configuration.write_text("RelayType client\nServerAddress 192.0.2.1\n")
         pidfile = self._directory / "client.pid"
@@ -205,7 +199,7 @@ class Lab:
         return Client(self, monitor)
 
     def ports(self) -> list[int]:
-        """The ports of Miredo's unconnected sockets as root sees them in /proc."""
+        """Return the ports of Miredo's unconnected sockets that root sees in /proc."""
         rows = Path(f"/proc/{self._holder.pid}/net/udp").read_text().splitlines()[1:]
         fields = [row.split() for row in rows]
         return [
@@ -215,7 +209,7 @@ class Lab:
         ]
 
     def teredo_address(self) -> ipaddress.IPv6Address | None:
-        """The client's Teredo address, once it is qualified."""
+        """Return the client's Teredo address, or None before it has one."""
         rows = Path(f"/proc/{self._holder.pid}/net/if_inet6").read_text().splitlines()
         for row in rows:
             address = ipaddress.IPv6Address(int(row.split()[0], 16))
@@ -224,14 +218,14 @@ class Lab:
         return None
 
     def wait_for_address(self) -> ipaddress.IPv6Address:
-        """The client's Teredo address, waiting until it is qualified."""
+        """Wait for the client's Teredo address, and return it."""
         wait_until(lambda: self.teredo_address() is not None, "a Teredo address")
         address = self.teredo_address()
         assert address is not None
         return address
 
     def wait_for_port(self, *not_these: int) -> int:
-        """The port that Miredo is bound to, once it is another than *not_these*."""
+        """Wait until Miredo is bound to a port except *not_these*, and return the port."""
         wait_until(lambda: bool(set(self.ports()) - set(not_these)), "a port")
         (port,) = set(self.ports()) - set(not_these)
         return port
@@ -240,17 +234,17 @@ class Lab:
         wait_until(lambda: not self.ports(), "no port")
 
     def watch(self, namespace: str = "client") -> Watcher:
-        """Start a watcher; it is ended with the lab if not before."""
+        """Start a watcher, which ends with the lab at the latest."""
         watcher = Watcher(self._prefix + namespace, "watch")
         self._stack.callback(watcher.end)
         return watcher
 
     def command_line(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start ``aioteredo`` in the client's namespace; it ends with the lab."""
+        """Start ``aioteredo`` in the client's namespace. It ends with the lab."""
         return self.spawn(sys.executable, "-m", "aioteredo", *arguments)
 
     def spawn(self, *command: str, namespace: str = "client") -> subprocess.Popen[str]:
-        """Start a program, with our interpreter's beside it on its path."""
+        """Start a program that finds the programs of this environment on its path."""
         process = subprocess.Popen(
             ["ip", "netns", "exec", self._prefix + namespace, *command],
             stdin=subprocess.DEVNULL,
@@ -267,11 +261,11 @@ class Lab:
     def output(
         self, *command: str, namespace: str = "client", text: str | None = None
     ) -> str:
-        """What a program says that is given *text*."""
+        """Run a program with *text* as its input, and return its output."""
         return run("ip", "netns", "exec", self._prefix + namespace, *command, text=text)
 
     def get_port(self) -> int | None:
-        """What ``get_teredo_port`` says in the client's namespace."""
+        """Return the result of ``get_teredo_port()`` in the client's namespace."""
         watcher = Watcher(self._prefix + "client", "port")
         try:
             port = watcher.first["port"]
@@ -289,12 +283,12 @@ class Client:
         self._monitor = monitor
 
     def stop(self) -> None:
-        """Stop Miredo, once it is qualified: a signal before that can be lost on it."""
+        """Stop Miredo once it has found its server, because it can lose earlier signals."""
         self._lab.wait_for_address()
         end(self._monitor)
 
     def reload(self) -> None:
-        """Have Miredo replace its worker, and so its port."""
+        """Make Miredo replace its worker, and with it the port."""
         if sys.platform != "linux":
             raise NotImplementedError
         self._lab.wait_for_address()
@@ -310,13 +304,17 @@ class Client:
 
 
 class Watcher:
-    """A process without privilege that prints what the public interface gives it."""
+    """A process without privileges that prints the results of the public functions.
 
-    def __init__(self, namespace: str, what: str) -> None:
+    It begins as root, because ``nobody`` may be unable to read this directory and the
+    interpreter. It drops its privileges after it has imported everything.
+    """
+
+    def __init__(self, namespace: str, action: str) -> None:
         self._process = subprocess.Popen(
             [
                 *("ip", "netns", "exec", namespace),
-                *(sys.executable, "-m", "tests.support.miredo_lab", what),
+                *(sys.executable, "-m", "tests.support.miredo_lab", action),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -337,18 +335,18 @@ class Watcher:
                 self._lines.put(line)
 
     def take(self) -> dict[str, object]:
-        """The next line, parsed."""
+        """Return the next line, parsed."""
         line: dict[str, object] = json.loads(self._lines.get(timeout=limit()))
         return line
 
     def take_port(self) -> int | None:
-        """The port of the next event."""
+        """Return the port of the next event."""
         port = self.take()["port"]
         assert port is None or isinstance(port, int)
         return port
 
     def rest(self) -> list[dict[str, object]]:
-        """End the process, and return what it said that nobody took."""
+        """End the process, and return the lines that no test has taken."""
         self.end()
         return [self.take() for _ in range(self._lines.qsize())]
 
@@ -357,11 +355,11 @@ class Watcher:
         join(self._reader)
 
 
-# what runs in the watcher's process
+# The process of the watcher
 
 
 def drop_privileges() -> dict[str, object]:
-    """Become ``nobody`` without a capability, and say what the kernel says."""
+    """Become ``nobody`` without capabilities, and return the kernel's view of it."""
     if sys.platform != "linux":
         raise NotImplementedError
     uid, gid = user_and_group("nobody")
@@ -378,39 +376,39 @@ def drop_privileges() -> dict[str, object]:
     }
 
 
-def say(**line: object) -> None:
+def print_json(**line: object) -> None:
     print(json.dumps(line), flush=True)
 
 
-async def watcher(what: str) -> None:
+async def run_watcher(action: str) -> None:
     import aioteredo
 
     hasattr(aioteredo, "MiredoBackend")  # this imports it, while root may read it
     async with aioteredo.watch_teredo_port(backend="simulated", initial=True) as events:
         await events.receive()
-    say(**drop_privileges())
-    if what == "port":
-        say(port=await aioteredo.get_teredo_port(backend="miredo"))
+    print_json(**drop_privileges())
+    if action == "port":
+        print_json(port=await aioteredo.get_teredo_port(backend="miredo"))
         return
     async with aioteredo.watch_teredo_port(
         backend="miredo", initial=True, max_buffer_size=1000
     ) as events:
         async for event in events:
-            say(
+            print_json(
                 port=event.port,
                 type=int(event.notification_type),
                 missed=event.missed,
-                ns=time.monotonic_ns(),  # in the consumer's hands
+                ns=time.monotonic_ns(),  # the time when the consumer has the event
             )
 
 
-# how long the events take
+# The measurement
 
 
 def measure(restarts: int) -> None:
-    """Print the time from bind and close to ``async for``, at most.
+    """Print upper bounds of the time from bind and close to ``async for``.
 
-    It counts from the last look at /proc that did not show it yet.
+    The time begins with the last read of /proc that did not show the change yet.
     """
     binds: list[int] = []
     closes: list[int] = []
@@ -441,7 +439,7 @@ def measure(restarts: int) -> None:
 
 
 def _spin(condition: Callable[[], bool]) -> int:
-    # when it was last seen not to hold: a time is never measured too short
+    # Return the time of the last check that failed, so no time is measured too short.
     deadline = time.monotonic() + limit()
     before = time.monotonic_ns()
     while True:
@@ -456,7 +454,7 @@ def _spin(condition: Callable[[], bool]) -> int:
 if __name__ == "__main__":
     if sys.argv[1:] in (["watch"], ["port"]):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        asyncio.run(watcher(sys.argv[1]))
+        asyncio.run(run_watcher(sys.argv[1]))
     else:
         reason = missing()
         if reason is not None:

@@ -1,6 +1,6 @@
-"""System calls that the kernel refuses, as under a service manager's restrictions.
+"""System calls that the kernel refuses, as under the restrictions of a service manager.
 
-The filter is for one thread, and for the processes that it starts, to their end.
+The filter applies to one thread and to the processes that it starts, until they end.
 """
 
 from __future__ import annotations
@@ -25,10 +25,17 @@ SYSTEM_CALLS = {
 
 
 def refuse(system_call: str, code: int, first_argument: int | None = None) -> None:
-    """Have the kernel refuse a system call to this thread, as systemd would."""
+    """Make the kernel refuse a system call of this thread, as systemd would.
+
+    :param code: the errno of the refused call
+    :param first_argument: refuse only the calls with this first argument
+    """
     if platform.machine() not in SYSTEM_CALLS:
         pytest.skip("the numbers of the system calls are not known here")
-    set_no_new_privs, set_seccomp, mode_filter = 38, 22, 2
+
+    set_no_new_privs = 38
+    set_seccomp = 22
+    mode_filter = 2
     number = SYSTEM_CALLS[platform.machine()][system_call]
     program = [
         (0x20, 0, 0, 0),  # load the system call's number
@@ -40,15 +47,17 @@ def refuse(system_call: str, code: int, first_argument: int | None = None) -> No
     ]
     if first_argument is None:
         program[1:4] = [(0x15, 0, 1, number)]
+
     memory = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     code_at = ctypes.create_string_buffer(memory, len(memory))
     fprog = struct.pack("HP", len(program), ctypes.addressof(code_at))
+
     call("prctl", set_no_new_privs, 1, 0, 0, 0)
     call("prctl", set_seccomp, mode_filter, ctypes.create_string_buffer(fprog), 0, 0)
 
 
 def on_a_thread(function: Callable[[], None]) -> None:
-    """Run *function* on a thread that ends with it, and raise what it raises."""
+    """Run *function* on a thread that ends with it, and raise its exception."""
     raised: list[BaseException] = []
 
     def work() -> None:
@@ -63,6 +72,7 @@ def on_a_thread(function: Callable[[], None]) -> None:
 
 
 def call(function: str, *arguments: Any) -> None:
+    """Call a function of the C library, and raise OSError if it fails."""
     if getattr(libc, function)(*arguments) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{function}: {os.strerror(code)}")

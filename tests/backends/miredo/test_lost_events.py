@@ -31,7 +31,7 @@ from aioteredo.backends.miredo._tunnels import RTNLGRP_LINK
 from ...support import miredo_lab
 from ...support.miredo import (
     PARAMETER,
-    Looks,
+    ObservedDumps,
     bound,
     port_of,
     tunnel,
@@ -67,14 +67,14 @@ def test_lost_events_cause_a_dump(
 ) -> None:
     """A lost event may have been the tunnel's, so the dumps are repeated."""
     monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
-    looks = Looks(monkeypatch)
+    dumps = ObservedDumps(monkeypatch)
     receive = Listener.receive
 
     def recorded(listener: Listener) -> list[_netlink.Message]:
         try:
             return receive(listener)
         except EventsLostError:
-            looks.expect()
+            dumps.expect()
             raise
 
     monkeypatch.setattr(Listener, "receive", recorded)
@@ -92,7 +92,7 @@ def test_lost_events_cause_a_dump(
         miredo_lab.run("ip", "-batch", "-", text=no_tunnel)
         sink.release.set()
         assert sink.take() == (None, PARAMETER)
-        looks.wait()
+        dumps.wait()
         with bound() as second:
             assert sink.take() == (port_of(second), PARAMETER)
     finally:

@@ -31,7 +31,7 @@ from ...support import miredo_lab
 from ...support.miredo import (
     INITIAL,
     PARAMETER,
-    Looks,
+    ObservedDumps,
     bound,
     port_of,
     tunnel,
@@ -104,14 +104,14 @@ def test_bind_after_a_tunnel_was_announced_is_noticed(
 ) -> None:
     """The repeated dumps after a new tunnel find a bind that no event announces."""
     monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
-    looks, sink = Looks(monkeypatch), RecordingSink()
+    dumps, sink = ObservedDumps(monkeypatch), RecordingSink()
     with monkeypatch.context() as patch:
         patch.setattr(_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
-        looks.expect()
+        dumps.expect()
         with tunnel():
-            looks.wait()
+            dumps.wait()
             with bound() as sock:
                 assert sink.take() == (port_of(sock), PARAMETER)
             assert sink.take() == (None, PARAMETER)
