@@ -109,7 +109,7 @@ def build_stand_in(directory: Path) -> Path:
 
 
 def load_stand_in(directory: Path) -> tuple[StandIn | None, str | None]:
-    """The stand-in, or None and the reason why there is none."""
+    """Return the stand-in, or None and the reason why there is none."""
     if sys.platform == "win32":
         if not hasattr(ctypes.WinDLL("iphlpapi.dll", winmode=0x800), "stand_in_reset"):
             return None, "System32's iphlpapi.dll is not the stand-in"

@@ -108,7 +108,7 @@ class Rules(World):
             self.finish_receivers()
 
     def drop(self, pick: int) -> None:
-        """A watch without a receiver loses its last reference."""
+        """Drop the last reference to a watch without a receiver."""
         idle = [watch for watch in self.watches if watch.receiver is None]
         watch = choose(idle, pick)
         if watch is not None:
@@ -152,7 +152,7 @@ class Rules(World):
         watch.loop.run(let_others_run)
 
     def cancel(self, pick: int, natively: bool) -> None:
-        """A task that waits for an event is cancelled."""
+        """Cancel a task that waits for an event."""
         watch = choose(self.watches_with_a_receiver(), pick)
         if watch is None:
             return
@@ -171,7 +171,7 @@ class Rules(World):
     def cancel_when_woken(
         self, pick: int, port: int | None, natively: bool, turns: int
     ) -> None:
-        """A task is cancelled as an event comes: it receives the event, or leaves it."""
+        """Cancel a task as an event comes: it receives the event, or leaves it."""
         watch = choose(self.watches_with_a_receiver(), pick)
         if watch is None:
             return
@@ -200,7 +200,7 @@ class Rules(World):
         self.finish_receivers()
 
     def change_on_a_loop(self, pick: int, port: int | None) -> None:
-        """The client is controlled from the thread of a loop whose tasks follow it."""
+        """Control the client from the thread of a loop whose tasks follow it."""
 
         async def main() -> None:
             self.client.set_port(port)
@@ -221,7 +221,7 @@ class Rules(World):
         self.record_failure(error)
 
     def end_client(self) -> None:
-        """The client's ``with`` block ends. The client can be used again."""
+        """End the client's ``with`` block. The client can be used again."""
         self.client.close()
         self.record_end_of_client()
 

@@ -205,7 +205,7 @@ class World:
         )
 
     def check_receivers_wait(self) -> None:
-        """A receiver without an event still waits."""
+        """Check that a receiver without an event still waits."""
         for watch in self.watches_with_a_receiver():
             assert watch.loop is not None
             assert watch.receiver is not None
