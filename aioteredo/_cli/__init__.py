@@ -1,1 +1,1 @@
-"""The command line: ``aioteredo`` and ``python -m aioteredo``."""
+"""The command line, ``aioteredo``. Only ``aioteredo/__main__.py`` imports this package."""

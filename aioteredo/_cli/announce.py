@@ -1,4 +1,4 @@
-"""What a command that follows the port says to the person who has started it."""
+"""The line on stderr by which ``watch`` and ``exec`` greet a person at a terminal."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ from .._backend import BackendLike
 from .._errors import TeredoError
 from .._selection import default_name
 from .._watch import get_teredo_port
-from .output import tell
+from .output import write_stderr
 
 
 async def announce(backend: BackendLike | None) -> None:
-    """Say what is followed, its state, and how to end it. Programs are told nothing."""
+    """Print the name of the client, its port, and how to end the command.
+
+    Print nothing if stderr is not a terminal, because a program would take the line for an
+    error.
+    """
     if not sys.stderr.isatty():
         return
+
     try:
         port = await get_teredo_port(backend=backend)
-    except TeredoError:  # the watch goes on, as it does where nobody is told
+    except TeredoError:
+        # The command must not fail on a terminal if it works in a pipe, where nobody asks
+        # for the port.
         state = "the port cannot be read"
     else:
         state = "no port" if port is None else f"port {port}"
-    tell(f"Following {client_of(backend)}: {state}. Press Ctrl-C to end.")
+
+    write_stderr(f"Following {describe_client(backend)}: {state}. Press Ctrl-C to end.")
 
 
-def client_of(backend: BackendLike | None) -> str:
-    """Return the words for the Teredo client of *backend*."""
+def describe_client(backend: BackendLike | None) -> str:
+    """Return the words for the Teredo client of *backend*, or of the default backend."""
     name = default_name() if backend is None else backend
     return f"the Teredo client of {name}" if isinstance(name, str) else "the Teredo client"

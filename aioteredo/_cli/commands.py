@@ -1,8 +1,7 @@
-"""The command line: what each command does, and how it ends.
+"""A function for each command, and ``main()``, which calls them and reports their errors.
 
-Scripts call ``port`` often, so it must start nearly as quickly as ``import anyio``. It asks
-the backend on this thread, without an event loop, and each command imports the modules that
-only it needs.
+Scripts call ``port`` often, so it must start quickly: it reads the port without an event
+loop, and each command imports the modules that only it needs.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .. import __version__
 from .._errors import NoDefaultBackendError, TeredoError
@@ -20,63 +19,61 @@ from . import output
 from .arguments import Arguments, parse
 from .options import UsageError
 
-if TYPE_CHECKING:
-    from .signals import Signals
-
 
 def main(argv: Sequence[str] | None) -> int:
-    """Run the command line.
+    """Run the command line, and report its errors on standard error.
 
-    :return: 0; 1 if the backend is unavailable or fails, or nothing can be written; 3
-        from ``port`` if there is none; 126 or 127 if ``exec`` cannot run CMD; 128 and the
-        number of the signal that has ended it; 2 for wrong usage
+    :param argv: the arguments without the program's name, or None for ``sys.argv``
+    :return: the exit status, as ``STATUSES`` of ``reference.py`` lists them
     :raises KeyboardInterrupt: after Ctrl-C, if no event loop is running yet
     """
-    output.open_missing()
+    output.open_missing_streams()
     try:
         arguments = parse(argv)
         return _COMMANDS[arguments.command](arguments)
     except NoDefaultBackendError as error:
-        output.report(error.describe("--backend"))
+        output.report_error(error.describe("--backend"))
         return 1
     except UsageError as error:
         from .help import explain
 
-        output.tell(explain(error))
+        output.write_stderr(explain(error))
         return 2
     except (TeredoError, output.OutputError) as error:
-        output.report(str(error))
+        output.report_error(str(error))
         return 1
     except output.ReaderGoneError:
         return 0
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        output.report(f"{error.strerror}: raise the limit, as with ulimit -n")
+        output.report_error(f"{error.strerror}: raise the limit, as with ulimit -n")
         return 1
 
 
 def _help(arguments: Arguments) -> int:
     from .help import page
 
-    output.say(page(arguments.page))
+    output.write_stdout(page(arguments.page))
     return 0
 
 
 def _version(_: Arguments) -> int:
-    output.say(f"aioteredo {__version__}")
+    output.write_stdout(f"aioteredo {__version__}")
     return 0
 
 
 def _port(arguments: Arguments) -> int:
     port = resolve(arguments.backend).get_port()
     if port is None:
-        if sys.stderr.isatty():  # a script reads the exit status
-            from .announce import client_of
+        # A script reads the exit status, and may take the message for an error.
+        if sys.stderr.isatty():
+            from .announce import describe_client
 
-            output.report(f"{client_of(arguments.backend)} has no port")
+            output.report_error(f"{describe_client(arguments.backend)} has no port")
         return 3
-    output.say(f'{{"port": {port}}}' if arguments.json else str(port))
+
+    output.write_stdout(f'{{"port": {port}}}' if arguments.json else str(port))
     return 0
 
 
@@ -84,13 +81,14 @@ def _backends(arguments: Arguments) -> int:
     from .._availability import backends
 
     listed = list(backends())
-    stdout = output.Output(sys.stdout)
+    stdout = output.LineWriter(sys.stdout)
     if arguments.json:
         import json
 
         for backend in listed:
             stdout.write(json.dumps(backend.as_dict()))
         return 0
+
     width = max(len(backend.name) for backend in listed)
     for backend in listed:
         stdout.write(f"{backend.name:{width}}  {backend.describe()}")
@@ -101,15 +99,15 @@ def _watch(arguments: Arguments) -> int:
     from . import formats
     from .watch import watch
 
-    format_ = formats.Json() if arguments.json else formats.text_for(sys.stdout)
-    return _run(
-        lambda _: watch(
-            format_,
+    lines = formats.JsonFormat() if arguments.json else formats.text_format_for(sys.stdout)
+    return _run_in_event_loop(
+        lambda: watch(
+            lines.format,
             initial=arguments.initial,
             max_buffer_size=arguments.max_buffer_size,
             backend=arguments.backend,
             count=arguments.count,
-            seconds=arguments.timeout,
+            timeout=arguments.timeout,
         )
     )
 
@@ -117,42 +115,41 @@ def _watch(arguments: Arguments) -> int:
 def _exec(arguments: Arguments) -> int:
     from .exec import follow
 
-    return _run(
-        lambda signals: follow(
+    return _run_in_event_loop(
+        lambda: follow(
             arguments.argv,
-            signals,
             initial=arguments.initial,
             backend=arguments.backend,
             on_busy=arguments.on_busy,
             no_port=arguments.no_port,
             fail_fast=arguments.fail_fast,
             count=arguments.count,
-            seconds=arguments.timeout,
+            timeout=arguments.timeout,
             every=arguments.every,
             verbose=arguments.verbose,
         )
     )
 
 
-def _run(command: Callable[[Signals], Awaitable[int]]) -> int:
+def _run_in_event_loop(command: Callable[[], Awaitable[int]]) -> int:
     import signal
 
     import anyio
 
-    from .signals import Signals
+    from .signals import run_until_signal
 
     if sys.platform != "win32":  # pragma: no branch - measured on Linux
-        # A process inherits the signals that its parent has blocked. SIGTERM would end
-        # neither us nor CMD, and SIGCHLD would not tell the end of CMD.
+        # A process inherits the signals that its parent has blocked. A blocked SIGTERM
+        # would end neither this process nor CMD, and a blocked SIGCHLD would not report
+        # the end of CMD.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-        # An event loop that cannot open its three descriptors raises, and then its
-        # destructor prints a traceback. So the limit is found out first.
-        for number in [os.dup(0) for _ in range(3)]:
-            os.close(number)
+        # Open as many descriptors as an event loop needs. Otherwise, at the limit of
+        # descriptors, the destructor of the half-made loop would print a traceback.
+        for descriptor in [os.dup(0) for _ in range(3)]:
+            os.close(descriptor)
 
-    signals = Signals()
-    return anyio.run(signals.run, lambda: command(signals))
+    return anyio.run(run_until_signal, command)
 
 
 _COMMANDS: Final[dict[str, Callable[[Arguments], int]]] = {

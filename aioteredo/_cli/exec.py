@@ -1,98 +1,29 @@
-"""A command that is run on each change of the port.
-
-The stream keeps a number of events and drops the oldest. With *queue* it keeps many, with
-*latest* one, so the event that is taken after a run is the newest. *restart* keeps one,
-too, but another task takes events while CMD runs, and cancels the run. None of the three
-loses the newest event.
-"""
+"""The command ``exec``, which runs CMD on each change of the port."""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final, Literal, TypeAlias
 
 import anyio
 
 from .._backend import BackendLike
 from .._events import PortEvent
-from .._watch import watch_teredo_port
+from .._watch import PortEventStream, watch_teredo_port
 from . import process_group
 from .announce import announce
-from .executable import NotExecutableError, find
-from .output import report
+from .executable import NotExecutableError, find_executable
+from .output import report_error
+from .port_command import CommandFailedError, PortCommand
 from .service_manager import ServiceManager
-from .signals import Signals
 
 OnBusy: TypeAlias = Literal["latest", "queue", "restart"]
 
 QUEUE_SIZE: Final = 1024
 
 
-class CommandFailedError(Exception):
-    """CMD could not be started, or did not succeed: the text says how."""
-
-
-class Command:
-    """CMD, with ``{port}`` in its arguments, and the port of its run before."""
-
-    def __init__(
-        self, arguments: Sequence[str], signals: Signals, children: process_group.Children
-    ) -> None:
-        self._arguments, self._signals = arguments, signals
-        self._children = children
-        self._previous = ""
-
-    async def run(self, port: str) -> None:
-        """Run once, to the end; if cancelled, end what runs.
-
-        :raises CommandFailedError: if it cannot be started, or fails
-        """
-        arguments = [argument.replace("{port}", port) for argument in self._arguments]
-        environment = {"TEREDO_PORT": port, "TEREDO_PREVIOUS_PORT": self._previous}
-        name = arguments[0]
-        try:
-            child = await self._children.start(arguments, {**os.environ, **environment})
-        except OSError as error:
-            raise CommandFailedError(
-                f"cannot run {name!r}: {error.strerror or error}"
-            ) from None
-        self._previous = port
-
-        def refused(pid: int, reason: str) -> None:
-            self._complain(f"cannot end {name!r} (pid {pid}): {reason}; waiting for it")
-
-        try:
-            status = await child.wait()
-        except BaseException:
-            # CMD that has ended by itself may have left processes running on purpose.
-            if not child.has_ended():
-                with anyio.CancelScope(shield=True):
-                    await process_group.end(child, refused)
-            raise
-        if status:
-            raise CommandFailedError(f"{name!r} {_describe(status)}")
-
-    def _complain(self, text: str) -> None:
-        # A signal may be why CMD is to end, so only one more interrupts this; not the end.
-        with suppress(KeyboardInterrupt), self._signals.interrupting(again=True):
-            report(text)
-
-
-def _describe(status: int) -> str:
-    if status > 0:
-        return f"failed: exit status {status}"
-    try:
-        return f"failed: killed by {signal.Signals(-status).name}"
-    except ValueError:  # of the realtime signals only two have names
-        return f"failed: killed by signal {-status}"
-
-
 async def follow(
     arguments: Sequence[str],
-    signals: Signals,
     *,
     initial: bool,
     backend: BackendLike | None,
@@ -100,114 +31,170 @@ async def follow(
     no_port: str | None,
     fail_fast: bool,
     count: int | None = None,
-    seconds: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - reaching it is success, not an error
     every: float | None = None,
     verbose: bool = False,
 ) -> int:
-    """Run a command on each change, until that is cancelled.
+    """Run CMD on each change, until a limit is reached or the task is cancelled.
 
-    :param no_port: what stands for the port if there is none; None: no run
-    :param fail_fast: return 1 once the command has failed
-    :param count: return 0 after so many runs, without those that a change has interrupted
-    :param seconds: return 0 after so long
-    :param every: seconds without a run after which the command runs again
-    :param verbose: report each run, and not only one that fails
+    :param arguments: CMD and its arguments, with ``{port}`` for the port
+    :param no_port: the text for ``{port}`` if the client has no port, or None to run
+        nothing then
+    :param fail_fast: whether to return 1 after a run that has failed
+    :param count: the number of runs after which to return, or None for no limit. Runs that
+        a change has interrupted don't count
+    :param timeout: the seconds after which to return, or None for no limit
+    :param every: the seconds without a run after which CMD runs again, or None
+    :param verbose: whether to report each run, and not only runs that have failed
+    :return: the exit status
     """
-    status = 0
-    finished = 0
-    running = anyio.CancelScope()
-
-    def complain(text: str) -> None:
-        with signals.interrupting():  # nothing runs that would have to be ended
-            report(text)
-
-    async def run(event: PortEvent) -> None:
-        nonlocal status, finished, running
-        name = "no port" if event.port is None else f"port {event.port}"
-        port = no_port if event.port is None else str(event.port)
-        # The start of a service would time out if it waited for a port that does not come,
-        # or, with restart, for a CMD that runs for as long as it has the port.
-        ready = ("READY=1",) if port is None or on_busy == "restart" else ()
-        manager.tell(f"STATUS={name}", *ready)
-        if port is None:
-            return
-
-        failed = False
-        began = anyio.current_time()
-        with anyio.CancelScope() as running:
-            try:
-                await command.run(port)
-                outcome = "exit status 0"
-            except CommandFailedError as error:
-                outcome = str(error)
-                failed = True
-        if running.cancelled_caught:
-            outcome = "interrupted by a change"
-        else:
-            finished += 1
-
-        if failed or verbose:
-            took = f" ({anyio.current_time() - began:.3f} s)" if verbose else ""
-            complain(f"{name}: {outcome}{took}")
-
-        if failed and fail_fast:
-            status = 1
-            everything.cancel()
-        else:
-            manager.tell("READY=1", f"STATUS={name}: {outcome}")
-        if finished == count:
-            everything.cancel()
-
-    async def next_event() -> PortEvent:
-        event = await events.receive()
-        if event.missed and on_busy == "queue":
-            changes = "1 change" if event.missed == 1 else f"{event.missed} changes"
-            complain(f"{changes} dropped: more than {QUEUE_SIZE} waited")
-        return event
-
-    async def run_and_receive(event: PortEvent) -> PortEvent:
-        """Run for *event*; return it, or the newest event if that has ended the run."""
-        newest = event
-
-        async def receive() -> None:
-            # This goes on while CMD is being ended, so the next run has the newest port.
-            nonlocal newest
-            while True:
-                newest = await events.receive()
-                running.cancel()
-
-        try:
-            async with anyio.create_task_group() as group:
-                if on_busy == "restart":
-                    group.start_soon(receive)
-                await run(event)
-                group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return newest
-
     try:
-        children = process_group.Children()
-        command = Command([find(arguments[0]), *arguments[1:]], signals, children)
+        program = find_executable(arguments[0])
     except NotExecutableError as error:
-        complain(str(error))
+        report_error(str(error))
         return error.status
 
     manager = ServiceManager()
-    with children, anyio.move_on_after(seconds) as everything:
+    children = process_group.Children()
+    follower = _Follower(
+        PortCommand([program, *arguments[1:]], children),
+        manager,
+        on_busy=on_busy,
+        no_port=no_port,
+        fail_fast=fail_fast,
+        count=count,
+        every=every,
+        verbose=verbose,
+    )
+
+    with children, anyio.move_on_after(timeout):
         async with watch_teredo_port(
             initial=initial,
+            # The stream drops the oldest events. With room for one event, the event that is
+            # taken after a run is the newest.
             max_buffer_size=QUEUE_SIZE if on_busy == "queue" else 1,
             backend=backend,
         ) as events:
             await announce(backend)
             if not initial:
-                manager.tell("READY=1")  # Nothing runs before the first change.
-            event = await next_event()
+                # Nothing runs before the first change, which may be days away: the start
+                # of a service that waited for it would time out.
+                manager.send("READY=1")
+            await follower.follow(events)
+
+    return follower.status
+
+
+class _Follower:
+    """The loop of ``exec``: take an event, run CMD, report the run."""
+
+    status: int
+    """The exit status of ``exec``, also if the timeout cancels the loop."""
+
+    def __init__(
+        self,
+        command: PortCommand,
+        manager: ServiceManager,
+        *,
+        on_busy: OnBusy,
+        no_port: str | None,
+        fail_fast: bool,
+        count: int | None,
+        every: float | None,
+        verbose: bool,
+    ) -> None:
+        self._command = command
+        self._manager = manager
+        self._on_busy = on_busy
+        self._no_port = no_port
+        self._fail_fast = fail_fast
+        self._count = count
+        self._every = every
+        self._verbose = verbose
+        self._finished_runs = 0
+        self.status = 0
+
+    async def follow(self, events: PortEventStream) -> None:
+        """Run CMD for each event; return when ``--count`` or ``--fail-fast`` says so."""
+        self._newest = await self._receive(events)
+        while True:
+            event = self._newest
+            if self._on_busy == "restart":
+                await self._run_until_change(event, events)
+            else:
+                await self._run(event, anyio.CancelScope())
+
+            if self.status or self._finished_runs == self._count:
+                return
+
+            # If a change has interrupted the run, that event is the next one.
+            if self._newest is event:
+                with anyio.move_on_after(self._every):
+                    self._newest = await self._receive(events)
+
+    async def _receive(self, events: PortEventStream) -> PortEvent:
+        event = await events.receive()
+        # With "latest" and "restart", dropping older events is the purpose.
+        if event.missed and self._on_busy == "queue":
+            changes = "1 change" if event.missed == 1 else f"{event.missed} changes"
+            report_error(f"{changes} dropped: more than {QUEUE_SIZE} waited")
+        return event
+
+    async def _run_until_change(self, event: PortEvent, events: PortEventStream) -> None:
+        """Run CMD for *event*, and cancel the run when the port changes."""
+        run = anyio.CancelScope()
+
+        async def cancel_at_change() -> None:
+            # Ending CMD can take seconds. Receiving goes on, so the next run has the
+            # newest port.
             while True:
-                newest = await run_and_receive(event)
-                if newest is event:
-                    with anyio.move_on_after(every):
-                        newest = await next_event()
-                event = newest
-    return status
+                self._newest = await events.receive()
+                run.cancel()
+
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(cancel_at_change)
+                await self._run(event, run)
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            # main() reports the error by its class, which the group would hide.
+            raise errors.exceptions[0] from None
+
+    async def _run(self, event: PortEvent, scope: anyio.CancelScope) -> None:
+        """Run CMD for *event* in *scope*, and report the run."""
+        state = "no port" if event.port is None else f"port {event.port}"
+        port = self._no_port if event.port is None else str(event.port)
+        if port is None:
+            # The start of a service would time out if it waited for the port.
+            self._manager.send(f"STATUS={state}", "READY=1")
+            return
+        if self._on_busy == "restart":
+            # CMD may run for as long as the client has this port.
+            self._manager.send(f"STATUS={state}", "READY=1")
+        else:
+            self._manager.send(f"STATUS={state}")
+
+        began = anyio.current_time()
+        failed = False
+        with scope:
+            try:
+                await self._command.run(port)
+                outcome = "exit status 0"
+            except CommandFailedError as error:
+                outcome = str(error)
+                failed = True
+
+        if scope.cancelled_caught:
+            outcome = "interrupted by a change"
+        else:
+            self._finished_runs += 1
+
+        if failed or self._verbose:
+            seconds = anyio.current_time() - began
+            took = f" ({seconds:.3f} s)" if self._verbose else ""
+            report_error(f"{state}: {outcome}{took}")
+
+        if failed and self._fail_fast:
+            self.status = 1
+        else:
+            self._manager.send("READY=1", f"STATUS={state}: {outcome}")

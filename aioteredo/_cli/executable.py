@@ -1,4 +1,4 @@
-"""Whether CMD can be found, before ``exec`` waits for a change that may be days away."""
+"""A check that CMD can be run, before ``exec`` waits days for the first change."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import sys
 
 
 class NotExecutableError(Exception):
-    """CMD cannot be run: the text says why. A shell exits with *status* then."""
+    """An error of a CMD that cannot be run, with the exit status of a shell for it."""
 
-    def __init__(self, text: str, status: int) -> None:
-        super().__init__(text)
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
         self.status = status
 
 
-def find(name: str) -> str:
-    """Find CMD, and return the name to start it by.
+def find_executable(name: str) -> str:
+    """Return the name by which to start CMD.
 
-    A name with ``{port}`` in it is not looked up, since it changes with the port.
+    A name that contains ``{port}`` is returned unchecked, because it differs in each run.
 
-    :raises NotExecutableError: if it is not there, or is not executable
+    :raises NotExecutableError: if there is no such file, or it is not executable
     """
     path = shutil.which(name)
     if path is None and "{port}" not in name:
@@ -28,7 +28,7 @@ def find(name: str) -> str:
             raise NotExecutableError(f"cannot run {name!r}: it is not executable", 126)
         raise NotExecutableError(f"cannot run {name!r}: it is not found", 127)
 
-    # Windows adds only ".exe" by itself: it would not find upnpc.cmd by the name "upnpc".
+    # Windows adds only ".exe" to a name: it would not find upnpc.cmd by the name "upnpc".
     if path is not None and sys.platform == "win32":  # pragma: no cover - measured on Linux
         return path
     return name

@@ -1,4 +1,4 @@
-"""The lines of ``watch``: one for each event, for people or for programs."""
+"""The lines of ``watch``: one line for each event, for people or for programs."""
 
 from __future__ import annotations
 
@@ -18,73 +18,86 @@ YELLOW: Final = "33"
 _ENABLE_VIRTUAL_TERMINAL_PROCESSING: Final = 4  # wincon.h
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TOLERANCE: Final = 50_000_000  # ns; some clocks go by steps of 16 ms
+_TOLERANCE: Final = 50_000_000
+"""Nanoseconds by which two readings of the clocks may differ: some advance by 16 ms."""
 
 
 class _Clock:
-    """When the system notified, by the clock that people have.
+    """A conversion from the monotonic clock to the time of day.
 
-    How far that is from the monotonic one is not asked anew for each event: the two are
-    read one after the other, and what passes between would have changed places of events.
-    It is kept for as long as it can be right, however long the reading took.
+    The offset between the two clocks is kept while it agrees with them. If it were read
+    for each event, the delay between the two readings would vary, and could swap the times
+    of events that came close together.
     """
 
     def __init__(self) -> None:
         self._offset = 0
 
-    def __call__(self, event: PortEvent) -> datetime:
-        before, now, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-        least, most = now - after - _TOLERANCE, now - before + _TOLERANCE
-        if not least <= self._offset <= most:  # it was set, or has drifted
+    def time_of(self, event: PortEvent) -> datetime:
+        """Return the time at which the system notified *event*."""
+        before = time.monotonic_ns()
+        now = time.time_ns()
+        after = time.monotonic_ns()
+
+        lowest = now - after - _TOLERANCE
+        highest = now - before + _TOLERANCE
+        if not lowest <= self._offset <= highest:  # The clock was set, or has drifted.
             self._offset = now - after
         return _EPOCH + timedelta(microseconds=(event.monotonic_ns + self._offset) // 1000)
 
 
-class Json:
-    """The fields of an event, and ``time``."""
+class JsonFormat:
+    """JSON objects with the fields of an event, and ``time``."""
 
     def __init__(self) -> None:
-        self._time = _Clock()
+        self._clock = _Clock()
 
-    def __call__(self, event: PortEvent) -> str:
-        """The line for *event*."""
-        kind, when = event.notification_type, self._time(event)
-        fields = event._asdict() | {"notification_type": getattr(kind, "name", kind)}
-        return json.dumps({"time": when.isoformat(timespec="microseconds"), **fields})
+    def format(self, event: PortEvent) -> str:
+        """Return the line for *event*."""
+        fields = event._asdict()
+        # A number that NotificationType does not know has no name, and stays a number.
+        kind = event.notification_type
+        fields["notification_type"] = getattr(kind, "name", kind)
+
+        when = self._clock.time_of(event).isoformat(timespec="microseconds")
+        return json.dumps({"time": when, **fields})
 
 
-class Text:
-    """What changed, from one event to the next.
+class TextFormat:
+    """Lines for people, each with the local time and the change of the port.
 
-    :param coloured: whether to colour it
-    :param arrow: what stands between two ports
+    :param coloured: whether to add ANSI colours
+    :param arrow: the text between the ports before and after a change
     """
 
     def __init__(self, *, coloured: bool, arrow: str) -> None:
-        self._coloured, self._arrow = coloured, arrow
-        self._time = _Clock()
-        self._port: str | None = None
+        self._coloured = coloured
+        self._arrow = arrow
+        self._clock = _Clock()
+        self._previous: str | None = None
 
-    def __call__(self, event: PortEvent) -> str:
-        """The line for *event*."""
+    def format(self, event: PortEvent) -> str:
+        """Return the line for *event*, which follows the event of the previous call."""
+        when = self._clock.time_of(event).astimezone()
         port = "no port" if event.port is None else str(event.port)
-        before, self._port = self._port, port
-        when = self._time(event).astimezone()
+
         line = self._colour(DIM, f"{when:%Y-%m-%d %H:%M:%S}") + "  "
-        if before is not None:
-            line += f"{before} {self._arrow} "
+        if self._previous is not None:
+            line += f"{self._previous} {self._arrow} "
         line += self._colour(YELLOW if event.port is None else GREEN, port)
         if event.missed:
             line += self._colour(YELLOW, f" ({event.missed} missed)")
+
+        self._previous = port
         return line
 
     def _colour(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._coloured else text
 
 
-def text_for(stream: TextIO) -> Text:
-    """Lines for people, as *stream* can show them."""
-    return Text(coloured=_shows_colours(stream), arrow=_arrow(stream))
+def text_format_for(stream: TextIO) -> TextFormat:
+    """Return a format with the colours and the arrow that *stream* can show."""
+    return TextFormat(coloured=_shows_colours(stream), arrow=_arrow(stream))
 
 
 def _arrow(stream: TextIO) -> str:
@@ -96,19 +109,20 @@ def _arrow(stream: TextIO) -> str:
 
 
 def _shows_colours(stream: TextIO) -> bool:
-    # in Python's order, which has it from no-color.org and force-color.org
+    # The order of the checks is Python's own, and that of no-color.org and force-color.org.
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
         return True
     if os.environ.get("TERM") == "dumb" or not stream.isatty():
         return False
-    return sys.platform != "win32" or _understands_escapes(stream)
+    return sys.platform != "win32" or _enable_escapes(stream)
 
 
 if sys.platform == "win32":  # pragma: no cover - measured on Linux
 
-    def _understands_escapes(stream: TextIO) -> bool:
+    def _enable_escapes(stream: TextIO) -> bool:
+        """Have the console interpret ANSI escapes; return whether the console can."""
         import ctypes
         import msvcrt
 

@@ -1,9 +1,4 @@
-"""Standard output and error, as a command uses them.
-
-A line is written whole and at once, past the buffers of Python: text that is left in a
-buffer would be flushed at the exit, which would fail again, or wait for a reader that has
-stopped reading. ``reader.py`` says when a reader has gone.
-"""
+"""Standard output and standard error, as the commands write to them."""
 
 from __future__ import annotations
 
@@ -21,38 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Thread
 
-REPORT_SECONDS: Final = 1.0
+STDERR_TIMEOUT: Final = 1.0
+"""The seconds for which a command waits until a line on stderr is written."""
 
 
 class ReaderGoneError(Exception):
-    """Nobody reads standard output any more."""
+    """An error of standard output that nobody reads any more."""
 
 
 class OutputError(Exception):
-    """Standard output cannot be written to: the text says why."""
+    """An error of standard output that cannot be written, with the reason."""
 
 
-def open_missing() -> None:
+def open_missing_streams() -> None:
     """Open the null device in place of each standard stream that is missing."""
     if sys.platform != "win32":  # pragma: no branch - measured on Linux
-        # The next file that is opened gets the lowest free number. A socket of ours, or
-        # a file that CMD opens, would become the standard output.
-        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-            os.set_inheritable(number, True)  # for CMD
-        os.close(number)
+        # The system gives the lowest free number to the next file that is opened.
+        # Otherwise, a socket of the event loop or a file of CMD would become the standard
+        # output.
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)  # CMD needs the three streams as well.
+        os.close(descriptor)
+
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # print would take the other one
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - to the exit
+        # Python sets a stream to None if the process was started without it.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the exit
 
 
-class Output:
-    """Lines to a text stream, in its encoding."""
+class LineWriter:
+    """A writer of whole lines to a text stream, in the encoding of the stream.
+
+    A line goes past the buffers of Python. Python flushes its buffers at the exit, which
+    would fail a second time, or wait for a reader that has stalled.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._raw = _raw(stream)
+        self._raw = _unbuffered(stream)
 
-        # The encoder outlives the line, because some encodings begin with a mark that
+        # One encoder for all lines: some encodings begin with a byte order mark, which
         # only the first line may have. A StringIO takes any text and has no encoding.
         encoder = codecs.getincrementalencoder(stream.encoding or "utf-8")
         self._encoder = encoder("backslashreplace")
@@ -62,12 +65,12 @@ class Output:
         return None if self._raw is None else self._raw.fileno()
 
     def write(self, line: str) -> None:
-        """Write a line, and wait for the reader if need be. From any thread.
+        """Write a line, and wait for the reader if it has stalled. Any thread may call.
 
         A character that the encoding lacks is escaped.
 
         :raises ReaderGoneError: if nobody reads the stream any more
-        :raises OutputError: if it cannot be written to for another reason
+        :raises OutputError: if the stream cannot be written for another reason
         """
         try:
             if self._raw is None:
@@ -76,60 +79,60 @@ class Output:
                 self._stream.write(data.decode(encoding) + "\n")
                 self._stream.flush()
             else:
-                _write(self._raw, self._encoder.encode(line + os.linesep))
+                _write_all(self._raw, self._encoder.encode(line + os.linesep))
         except OSError as error:
-            if _reader_has_gone(error, self._raw):
+            if _means_reader_gone(error, self._raw):
                 raise ReaderGoneError from None
             raise OutputError(f"cannot write: {error.strerror or error}") from None
 
 
-def say(text: str) -> None:
-    """Print a line on standard output.
+def write_stdout(text: str) -> None:
+    """Write a line to standard output.
 
-    :raises ReaderGoneError: if nobody reads it any more
-    :raises OutputError: if it cannot be written to for another reason
+    :raises ReaderGoneError: if nobody reads standard output any more
+    :raises OutputError: if standard output cannot be written for another reason
     """
-    Output(sys.stdout).write(text)
+    LineWriter(sys.stdout).write(text)
 
 
-def report(text: str) -> None:
-    """Complain on stderr, in one line; to nobody if there is none."""
-    tell(f"aioteredo: {' '.join(text.split())}")
+def report_error(text: str) -> None:
+    """Write *text* to standard error, in one line that begins with the program's name."""
+    write_stderr(f"aioteredo: {' '.join(text.split())}")
 
 
-_telling: Thread | None = None
+_stderr_thread: Thread | None = None
 
 
-def tell(line: str) -> None:
-    """Print a line on stderr, but wait only a moment for a reader that has stalled.
+def write_stderr(line: str) -> None:
+    """Write a line to standard error, but wait only a moment for a reader that has stalled.
 
-    The exit status says the same to a service manager, and a command that waited here
-    would never tell the status. A line that nobody has read by then is still written if
-    this process lives on; further lines are dropped until it is.
+    A thread writes the line. If the reader reads on later, the line is still written;
+    further lines are dropped until then.
     """
-    global _telling
+    global _stderr_thread
 
     def write() -> None:
         with suppress(ReaderGoneError, OutputError):
-            Output(sys.stderr).write(line)
+            LineWriter(sys.stderr).write(line)
 
-    if _telling is not None and _telling.is_alive():
+    if _stderr_thread is not None and _stderr_thread.is_alive():
         return
-    _telling = on_a_thread(write)
-    if _telling is not None:
-        _telling.join(REPORT_SECONDS)
+    _stderr_thread = run_on_thread(write)
+    if _stderr_thread is not None:
+        # A command that waited without a limit would never exit, so a service manager
+        # would never see the exit status.
+        _stderr_thread.join(STDERR_TIMEOUT)
 
 
-def on_a_thread(write: Callable[[], None]) -> Thread | None:
-    """Call *write* on a thread that nobody has to wait for, even at the exit.
+def run_on_thread(write: Callable[[], None]) -> Thread | None:
+    """Call *write* on a daemon thread, which can be left behind in a write.
 
-    Only a thread can be left behind in a write. The alternative, to write no more than
-    there is room for, is not to be had: O_NONBLOCK would change the descriptor for the
-    shell and for all others that share it, a pipe's room may go to another writer, and a
-    terminal does not tell how much room it has.
-
-    :return: None if the system refuses another thread. *write* has been called here
+    :return: the thread, or None if the system refuses a thread. Then this function has
+        called *write* itself
     """
+    # Writing only as much as there is room for is not possible: O_NONBLOCK would also
+    # change the descriptor for the shell and all others that share it, another writer may
+    # take the room in a pipe, and a terminal does not report its room.
     from .._new_thread import start_thread
 
     try:
@@ -139,49 +142,51 @@ def on_a_thread(write: Callable[[], None]) -> Thread | None:
         return None
 
 
-def _raw(stream: TextIO) -> IO[bytes] | None:
+def _unbuffered(stream: TextIO) -> IO[bytes] | None:
     """Return the unbuffered file below *stream*, or None if there is no file."""
     try:
         stream.fileno()
         buffer = stream.buffer
     except (AttributeError, OSError):
         return None
-    # With PYTHONUNBUFFERED, the text layer stands on the unbuffered file itself.
+    # With PYTHONUNBUFFERED, the text stream has no buffer: its "buffer" is the raw file.
     raw: IO[bytes] = getattr(buffer, "raw", buffer)
     return raw
 
 
-def _write(raw: IO[bytes], data: bytes) -> None:
+def _write_all(raw: IO[bytes], data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         count: int | None = raw.write(rest)
         if count is None:
-            # Whoever shares the descriptor has set O_NONBLOCK, as Node does.
+            # Another process that shares the descriptor has set O_NONBLOCK, as Node does,
+            # and there is no room. Retrying without a wait would occupy the processor.
             _wait_until_writable(raw.fileno())
         else:
             rest = rest[count:]
 
 
-def _wait_until_writable(number: int) -> None:
+def _wait_until_writable(descriptor: int) -> None:
     if sys.platform != "win32":  # pragma: no branch - Windows has no such descriptors
         import select
 
         poll = select.poll()
-        poll.register(number, select.POLLOUT)
+        poll.register(descriptor, select.POLLOUT)
         poll.poll()
 
 
-def _reader_has_gone(error: OSError, raw: IO[bytes] | None) -> bool:
-    if isinstance(error, ConnectionError):  # EPIPE and ECONNRESET among others
+def _means_reader_gone(error: OSError, raw: IO[bytes] | None) -> bool:
+    """Return whether *error* of a write means that nobody reads the output any more."""
+    if isinstance(error, ConnectionError):  # EPIPE and ECONNRESET, among others.
         return True
     if raw is None:
         return False
     if sys.platform == "win32":  # pragma: no cover - measured on Linux
-        # The C runtime knows no number for ERROR_NO_DATA, which a pipe returns.
+        # A closed pipe fails with ERROR_NO_DATA, which the C runtime reports as EINVAL.
         return error.errno == errno.EINVAL
 
-    # A terminal that has hung up returns EIO, and a connection to a host that has vanished
-    # ETIMEDOUT. From a disk, each of them is a failure.
+    # A terminal that has hung up fails with EIO, and a connection to a host that has
+    # vanished fails with ETIMEDOUT. From a disk, each of the two is a real failure.
     mode = os.fstat(raw.fileno()).st_mode
-    device = stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
-    return device and error.errno in (errno.EIO, errno.ETIMEDOUT)
+    has_reader = stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+    return has_reader and error.errno in (errno.EIO, errno.ETIMEDOUT)

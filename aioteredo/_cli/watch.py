@@ -1,9 +1,4 @@
-"""``watch``: a line per event, until it has been enough or nobody reads any more.
-
-Each line is written on a thread, so that a reader that has stalled does not hold the event
-loop: the time that was set still runs out, a signal ends the command, and a reader that
-goes is noticed.
-"""
+"""The command ``watch``, which prints a line for each event."""
 
 from __future__ import annotations
 
@@ -19,68 +14,77 @@ from .._backend import BackendLike
 from .._events import PortEvent
 from .._watch import watch_teredo_port
 from .announce import announce
-from .output import Output, on_a_thread
-from .reader import wait_until_reader_goes
+from .hang_up import wait_for_hang_up
+from .output import LineWriter, run_on_thread
 
 
 async def watch(
-    format_: Callable[[PortEvent], str],
+    format_event: Callable[[PortEvent], str],
     *,
     initial: bool,
     max_buffer_size: int,
     backend: BackendLike | None,
     count: int | None,
-    seconds: float | None,
+    timeout: float | None,  # noqa: ASYNC109 - reaching it is success, not an error
 ) -> int:
-    """Print each event.
+    """Print each event on standard output, until a limit is reached or the reader has gone.
 
-    :param count: end after so many events
-    :param seconds: end after so long
+    :param format_event: returns the line for an event
+    :param count: the number of events after which to return, or None for no limit
+    :param timeout: the seconds after which to return, or None for no limit
+    :return: 0
+    :raises ReaderGoneError: if a line finds that nobody reads the output any more
+    :raises OutputError: if the output cannot be written
     """
-    output = Output(sys.stdout)
+    output = LineWriter(sys.stdout)
 
     async def print_events() -> None:
         async with watch_teredo_port(
             initial=initial, max_buffer_size=max_buffer_size, backend=backend
         ) as events:
             await announce(backend)
-            left = count
-            async for event in events:
-                await _without_blocking(partial(output.write, format_(event)))
-                if left is not None:
-                    left -= 1
-                    if left == 0:
-                        return
 
-    async def cancel_when_reader_goes(number: int) -> None:
-        await wait_until_reader_goes(number)
+            printed = 0
+            async for event in events:
+                await _call_on_thread(partial(output.write, format_event(event)))
+                printed += 1
+                if printed == count:
+                    return
+
+    async def cancel_at_hang_up(descriptor: int) -> None:
+        await wait_for_hang_up(descriptor)
         group.cancel_scope.cancel()
 
-    with anyio.move_on_after(seconds):
+    with anyio.move_on_after(timeout):
         try:
             async with anyio.create_task_group() as group:
-                if (number := output.fileno()) is not None:
-                    group.start_soon(cancel_when_reader_goes, number)
+                if (descriptor := output.fileno()) is not None:
+                    group.start_soon(cancel_at_hang_up, descriptor)
                 await print_events()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
+            # main() reports the error by its class, which the group would hide.
             raise errors.exceptions[0] from None
     return 0
 
 
-async def _without_blocking(write: Callable[[], None]) -> None:
-    """Await *write* on a thread. A cancellation leaves the thread behind."""
+async def _call_on_thread(write: Callable[[], None]) -> None:
+    """Await *write* on a thread; a cancellation returns at once, and abandons the thread.
+
+    Written on the event loop's thread, a line that the reader does not take would stop the
+    loop: the timeout would not run out, and a hang-up would not be noticed.
+    """
     written = Future[None]()
-    # A future that runs cannot be cancelled, so the thread can always set its result.
+    # A future that runs cannot be cancelled, so the abandoned thread can set its result.
     written.set_running_or_notify_cancel()
 
     def work() -> None:
         try:
             write()
-        except BaseException as error:  # noqa: BLE001 - the event loop raises it
+        except BaseException as error:  # noqa: BLE001 - the awaiting task raises it
             written.set_exception(error)
         else:
             written.set_result(None)
 
-    on_a_thread(work)
+    run_on_thread(work)
     await asyncio.wrap_future(written)

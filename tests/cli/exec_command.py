@@ -13,7 +13,6 @@ import pytest
 
 from aioteredo import SimulatedBackend
 from aioteredo._cli.exec import follow
-from aioteredo._cli.signals import Signals
 
 from ..support.running import RunningCommand
 from ..support.runs import Run, Runs
@@ -56,7 +55,7 @@ class Follower:
         """Start the task, and return when it watches the client."""
 
         async def run() -> None:
-            self.status = await follow(arguments, Signals(), **self._options)  # type: ignore[arg-type]
+            self.status = await follow(arguments, **self._options)  # type: ignore[arg-type]
 
         self._group.start_soon(run)
         await eventually(lambda: self.client.subscriber_count, "a watch is open")

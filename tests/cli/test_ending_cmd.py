@@ -44,7 +44,7 @@ async def test_process_that_ignores_sigterm_is_killed(
     """CMD or its child is killed if it ignores SIGTERM."""
     monkeypatch.setenv("CMD", CMD)
     monkeypatch.setattr(process_group, "GRACE", 0.05)
-    monkeypatch.setattr(process_group, "_KILLED", math.inf)
+    monkeypatch.setattr(process_group, "_KILL_TIMEOUT", math.inf)
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group)
         await follower.start(*runs.cmd, *options, "{port}")
@@ -95,7 +95,7 @@ async def test_process_without_its_first_thread_is_killed(
 ) -> None:
     """/proc shows such a process as a zombie, but its other threads still run."""
     monkeypatch.setattr(process_group, "GRACE", 0.05)
-    monkeypatch.setattr(process_group, "_KILLED", math.inf)
+    monkeypatch.setattr(process_group, "_KILL_TIMEOUT", math.inf)
     async with anyio.create_task_group() as group:
         follower = Follower(runs, group)
         await follower.start(*run_as_cmd(WITHOUT_ITS_FIRST_THREAD, runs))

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from aioteredo._cli.process_group import group as group_module
 from aioteredo._cli.process_group import posix as process_group
 
 from ..support.command import killed_by
@@ -30,7 +31,7 @@ async def test_restart_waits_for_a_cmd_of_another_user(
 ) -> None:
     """CMD that may not be signalled is reported once, and the next run waits for it."""
     # exec gives up its limits at once, and then waits for the process without a limit.
-    for name in ("GRACE", "_KILLED"):
+    for name in ("GRACE", "_KILL_TIMEOUT"):
         monkeypatch.setattr(process_group, name, 0.0)
 
     with without_cap_kill():
@@ -74,20 +75,20 @@ async def test_cancelled_exec_waits_for_a_child_of_another_user(
     if sys.platform == "win32":
         raise NotImplementedError
     # exec gives up its limits at once, and then waits for the process without a limit.
-    for name in ("GRACE", "_KILLED", "_POLL_REFUSED"):
+    for name in ("GRACE", "_KILL_TIMEOUT", "_POLL_REFUSED"):
         monkeypatch.setattr(process_group, name, 0.0)
     if not proc:
-        monkeypatch.setattr(process_group, "_members", lambda _: {})
+        monkeypatch.setattr(group_module, "_members", lambda _: {})
 
     scans = 0
-    find_refusal = process_group._find_refusal
+    find_refusal = process_group.find_refusal
 
     def count_scan(group: int) -> tuple[int, str] | None:
         nonlocal scans
         scans += 1
         return find_refusal(group)
 
-    monkeypatch.setattr(process_group, "_find_refusal", count_scan)
+    monkeypatch.setattr(process_group, "find_refusal", count_scan)
     with without_cap_kill():
         async with anyio.create_task_group() as group:
             follower = Follower(runs, group)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from aioteredo._cli.output import open_missing
+from aioteredo._cli.output import open_missing_streams
 
 from ..support.command import killed_by
 from ..support.running import RunningCommand
@@ -103,7 +103,7 @@ def test_closed_stdin_becomes_an_inheritable_null_device() -> None:
     saved = os.dup(0)
     try:
         os.close(0)
-        open_missing()
+        open_missing_streams()
         assert os.path.samestat(os.fstat(0), os.stat(os.devnull))
         assert os.get_inheritable(0)
     finally:

@@ -23,21 +23,21 @@ from .marks import posix
 HOUR = 3600 * 10**9  # ns
 
 
-def read_time(lines: formats.Json, event: PortEvent) -> datetime:
+def read_time(lines: formats.JsonFormat, event: PortEvent) -> datetime:
     """Return the time in the line of *event*."""
-    return datetime.fromisoformat(json.loads(lines(event))["time"])
+    return datetime.fromisoformat(json.loads(lines.format(event))["time"])
 
 
 def test_time_is_when_the_system_notified() -> None:
     """A line that is printed an hour late has the time of its event."""
     event = PortEvent(5, monotonic_ns=time.monotonic_ns() - HOUR)
-    age = datetime.now(UTC) - read_time(formats.Json(), event)
+    age = datetime.now(UTC) - read_time(formats.JsonFormat(), event)
     assert abs(age - timedelta(hours=1)) < timedelta(minutes=30)
 
 
 def test_times_have_the_order_of_the_events() -> None:
     """Reading the clock takes time, which must not swap the times of two events."""
-    lines = formats.Json()
+    lines = formats.JsonFormat()
     now = time.monotonic_ns()
     events = [PortEvent(5, monotonic_ns=now + i) for i in range(50_000)]
     times = [read_time(lines, event) for event in events]
@@ -46,7 +46,7 @@ def test_times_have_the_order_of_the_events() -> None:
 
 def test_time_follows_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the clock has been set, the next line has the new time."""
-    lines = formats.Json()
+    lines = formats.JsonFormat()
     event = PortEvent(5, monotonic_ns=time.monotonic_ns())
     before = read_time(lines, event)
     monkeypatch.setattr(time, "time_ns", lambda real=time.time_ns: real() + HOUR)
@@ -76,9 +76,9 @@ def test_text_has_the_arrow_and_colours_that_the_stream_can_show(
     if variable is not None:
         monkeypatch.setenv(variable, "1")
 
-    lines = formats.text_for(Terminal(encoding))
-    lines(PortEvent(5))
-    text = lines(PortEvent(None, missed=2))
+    lines = formats.text_format_for(Terminal(encoding))
+    lines.format(PortEvent(5))
+    text = lines.format(PortEvent(None, missed=2))
     assert ("→" in text) is (encoding == "utf-8")
     assert ("->" in text) is (encoding != "utf-8")
     assert ("\033[33mno port\033[0m" in text) is (variable != "NO_COLOR")

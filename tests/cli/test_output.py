@@ -483,15 +483,15 @@ def test_only_the_first_line_is_waited_for_while_the_error_output_is_stalled(
     out: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others are dropped: they would be written in a second each, if at all."""
-    monkeypatch.setattr(_output, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(_output, "STDERR_TIMEOUT", 0.01)
     out.fill()
     with as_stream("stderr", out):
-        _output.report("first")
-        monkeypatch.setattr(_output, "REPORT_SECONDS", 2 * limit())
-        _output.report("dropped")
+        _output.report_error("first")
+        monkeypatch.setattr(_output, "STDERR_TIMEOUT", 2 * limit())
+        _output.report_error("dropped")
         with out.being_read() as lines:
-            telling = _output._telling
+            telling = _output._stderr_thread
             assert telling is not None
             join(telling)
-            _output.report("last")
+            _output.report_error("last")
             assert lines() == ["aioteredo: first", "aioteredo: last"]

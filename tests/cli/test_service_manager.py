@@ -133,14 +133,14 @@ def test_no_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the variable, no socket is opened."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     monkeypatch.setattr(socket, "socket", None)
-    ServiceManager().tell("READY=1")
+    ServiceManager().send("READY=1")
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "/no/such/socket", "x" * 200])
 def test_address_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     """Another kind of address, or none at all, is not an error."""
     monkeypatch.setenv("NOTIFY_SOCKET", address)
-    ServiceManager().tell("READY=1", "STATUS=ready")
+    ServiceManager().send("READY=1", "STATUS=ready")
     assert "NOTIFY_SOCKET" not in os.environ
 
 
@@ -153,4 +153,4 @@ def test_manager_that_reads_nothing(
         monkeypatch.setenv(name, value)
     mine = ServiceManager()
     for _ in range(1000):
-        mine.tell("STATUS=port 1")
+        mine.send("STATUS=port 1")

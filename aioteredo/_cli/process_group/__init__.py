@@ -1,4 +1,4 @@
-"""CMD as a child process in a process group of its own: started, awaited and ended."""
+"""CMD as a child process in its own process group: how it is started, awaited and ended."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""CMD on POSIX, and how its whole process group is ended: first by SIGTERM, then SIGKILL.
-
-asyncio forks a child first, and then asks the system for a thread or a descriptor to wait
-with. If the system refuses, the child runs and nobody waits for it. SIGCHLD needs neither.
-"""
+"""CMD on POSIX, with an end for its whole process group: SIGTERM first, then SIGKILL."""
 
 from __future__ import annotations
 
@@ -17,18 +13,27 @@ from typing import Final, Self
 
 import anyio
 
-assert sys.platform != "win32"  # for mypy, which reads this module on each platform
+from .group import find_refusal, is_left
 
-GRACE: Final = 5.0  # seconds from SIGTERM to SIGKILL
-_KILLED: Final = 5.0  # seconds for a process to be gone after SIGKILL
+assert sys.platform != "win32"  # mypy checks this module for each platform.
+
+GRACE: Final = 5.0
+"""The seconds from SIGTERM to SIGKILL."""
+
+_KILL_TIMEOUT: Final = 5.0
+"""The seconds to wait for the end of the group after SIGKILL."""
+
 _POLL: Final = 0.01
-_POLL_REFUSED: Final = 0.25  # a scan of /proc costs, and such a process may run for hours
+"""The seconds between two checks whether the group is left."""
+
+_POLL_REFUSED: Final = 0.25
+"""The seconds between two scans of /proc for a process that may run for hours."""
 
 
 class Child:
-    """A process in a session, and so in a process group, of its own.
+    """A process that leads a session of its own, and so a process group.
 
-    It gets no Ctrl-C of the terminal, and does not stop when it reads the terminal.
+    In another session than the terminal's, the process gets no Ctrl-C from the terminal.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], children: Children) -> None:
@@ -51,14 +56,15 @@ class Child:
 
 
 class Children:
-    """Starts one child after the other, and reaps them when SIGCHLD comes.
+    """A starter of one child after the other, which reaps them when SIGCHLD comes.
 
-    Works in the main thread's asyncio loop. Also reaps the orphans that the kernel
-    gives to the first process of a container and to a child subreaper, which would
-    stay zombies.
+    To be entered in the main thread's asyncio loop. The kernel gives orphans to the first
+    process of a container, and to a child subreaper. They are reaped as well; otherwise
+    they would stay zombies.
     """
 
-    changed: anyio.Event  # set by the next SIGCHLD
+    changed: anyio.Event
+    """An event that the next SIGCHLD sets."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,16 +75,19 @@ class Children:
         self._adopts_orphans = _adopts_orphans()
         self.changed = anyio.Event()
 
-        # A handler also replaces the SIG_IGN that a parent may have left behind, with
-        # which the kernel would drop the exit status of CMD. CMD gets the default.
-        #
-        # The loop's own handler gives the loop its wake-up descriptor, without which
-        # a SIGCHLD just before the loop sleeps is handled only after the sleep. But
-        # the loop forgets a signal that comes when the descriptor's buffer is full.
-        # A call that is posted to the loop is never forgotten.
-        loop.add_signal_handler(signal.SIGCHLD, self._look)
-        signal.signal(signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._look))
-        self._look()  # a child that we inherited may have ended before
+        # Each of the two handlers has a purpose.
+        # 1. The loop's handler makes the loop's wake-up descriptor. Without it, a SIGCHLD
+        #    just before the loop sleeps would be handled only after the sleep.
+        # 2. The loop loses a signal that comes while the buffer of that descriptor is full.
+        #    The second handler replaces the first one, and posts a call, which is not lost.
+        # A handler also replaces the SIG_IGN that a parent may have set, with which the
+        # kernel would drop the exit status of CMD. CMD itself starts with the default.
+        loop.add_signal_handler(signal.SIGCHLD, self._handle_sigchld)
+        signal.signal(
+            signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._handle_sigchld)
+        )
+        # An orphan that was adopted earlier may have ended before the handler was there.
+        self._handle_sigchld()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,11 +96,14 @@ class Children:
     async def start(
         self, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> Child:
-        """Start a process.
+        """Start a process with an empty standard input.
 
-        :raises OSError: if it cannot be started
+        :raises OSError: if the process cannot be started
         """
-        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - it ends soon, and CMD is the user's
+        # asyncio would start the child first, and then make a thread or a descriptor, with
+        # which to wait. If the system refused that, nobody would wait for the child.
+        # Waiting for SIGCHLD needs neither.
+        self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - Popen returns soon, and CMD is the user's
             arguments,
             stdin=subprocess.DEVNULL,
             env=environment,
@@ -99,7 +111,7 @@ class Children:
         )
         return Child(self._process, self)
 
-    def _look(self) -> None:
+    def _handle_sigchld(self) -> None:
         if self._adopts_orphans:
             self._reap_orphans()
         self.changed.set()
@@ -109,21 +121,23 @@ class Children:
         if sys.platform != "linux":  # pragma: no cover - measured on Linux
             raise NotImplementedError
         ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        with suppress(ChildProcessError):  # no child is left
+        with suppress(ChildProcessError):  # waitid() raises when no child is left.
             while child := os.waitid(os.P_ALL, 0, ended):
-                # Popen keeps the exit status of CMD, so Popen is the first to reap.
+                # Let Popen reap CMD first. Reaped by waitpid(), CMD would have no exit
+                # status for Popen.
                 if self._process is not None:
                     self._process.poll()
-                with suppress(ChildProcessError):  # it was CMD
+                with suppress(ChildProcessError):  # Popen has reaped this child.
                     os.waitpid(child.si_pid, os.WNOHANG)
 
 
 def _adopts_orphans() -> bool:
-    """Return whether the kernel gives us the children of processes that end."""
+    """Return whether the kernel gives orphans to this process."""
     if sys.platform != "linux":  # pragma: no cover - measured on Linux
         return False
-    if os.getpid() == 1:  # pragma: no cover - in a process of its own
+    if os.getpid() == 1:  # pragma: no cover - tested in another process
         return True
+
     import ctypes
 
     get_child_subreaper = 37
@@ -132,105 +146,56 @@ def _adopts_orphans() -> bool:
     return bool(is_subreaper.value)
 
 
-async def end(child: Child, refused: Callable[[int, str], None]) -> None:
+async def end(child: Child, report_refusal: Callable[[int, str], None]) -> None:
     """End the group of *child*, which has not ended yet; return when the group is gone.
 
-    A process that we may not signal is waited for without a limit.
+    A process that this user may not signal is waited for without a limit.
 
-    :param refused: called once if there is such a process, with its number and the
+    :param report_refusal: called once if there is such a process, with its number and the
         reason
     """
     group = child.pid
-    told = False
+    refusals = _RefusalReporter(group, report_refusal)
 
-    def tell() -> None:
-        nonlocal told
-        if not told and (refusal := _find_refusal(group)):
-            told = True
-            refused(*refusal)
-
-    for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, _KILLED)):
+    for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, _KILL_TIMEOUT)):
         _signal(group, number)
         # A stopped process handles SIGTERM only after it has been continued.
         _signal(group, signal.SIGCONT)
-        tell()
+        refusals.check()
 
         with anyio.move_on_after(seconds):
             await child.wait()
-            # Without /proc, a refusal shows only when nobody else is left.
-            tell()
-            while _is_left(group):  # noqa: ASYNC110 - nothing announces their end
+            # Without /proc, the kernel refuses only when every process that is left belongs
+            # to another user.
+            refusals.check()
+            while is_left(group):  # noqa: ASYNC110 - no signal reports the end of a group
                 await anyio.sleep(_POLL)
             return
 
     await child.wait()
-    tell()
-    while _find_refusal(group):  # noqa: ASYNC110 - nothing announces the end
+    refusals.check()
+    while find_refusal(group):  # noqa: ASYNC110 - no signal reports the end of a group
         await anyio.sleep(_POLL_REFUSED)
 
 
+class _RefusalReporter:
+    """A reporter of the first process of a group that this user may not signal."""
+
+    def __init__(self, group: int, report: Callable[[int, str], None]) -> None:
+        self._group = group
+        self._report = report
+        self._has_reported = False
+
+    def check(self) -> None:
+        """Report such a process if there is one, but only once."""
+        if self._has_reported:
+            return
+        if refusal := find_refusal(self._group):
+            self._has_reported = True
+            self._report(*refusal)
+
+
 def _signal(group: int, number: int) -> None:
-    # The system refuses only if it refuses for each process of the group.
+    # killpg() fails with EPERM only if this user may signal no process of the group.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-def _is_left(group: int) -> bool:
-    """Return whether a process of *group* lives, or may live."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # every process that is left belongs to another user
-        pass
-    # Scan twice: the first scan can miss a process that is forked during it.
-    return _may_live(group) or _may_live(group)
-
-
-def _may_live(group: int) -> bool:
-    # Signals also reach zombies, which their parents may never reap. /proc tells a
-    # zombie from a process that lives.
-    members = _members(group)
-    return not members or any(members.values())
-
-
-def _find_refusal(group: int) -> tuple[int, str] | None:
-    """Find a living process of *group* that we may not signal, and the reason."""
-    members = _members(group)
-    for pid, lives in members.items():
-        if lives and (reason := _refusal(os.kill, pid)):
-            return pid, reason
-    if not members and (reason := _refusal(os.killpg, group)):
-        return group, reason
-    return None
-
-
-def _refusal(kill: Callable[[int, int], None], number: int) -> str | None:
-    try:
-        kill(number, 0)
-    except PermissionError as error:  # sudo makes a process another user's
-        return error.strerror
-    except ProcessLookupError:
-        pass
-    return None
-
-
-def _members(group: int) -> dict[int, bool]:
-    """Return the processes of *group* that /proc shows, and whether each one lives.
-
-    The result is empty if /proc shows none, which proves nothing: there may be no
-    /proc, it may belong to another PID namespace, and it may hide other users.
-    """
-    members: dict[int, bool] = {}
-    with suppress(OSError):
-        # The numbers of another PID namespace are other processes here.
-        is_ours = os.readlink("/proc/self") == str(os.getpid())
-        for name in filter(str.isdigit, os.listdir("/proc") if is_ours else ()):
-            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
-                state, _, its_group, *rest = stat.read().rpartition(b") ")[2].split()
-                if int(its_group) == group:
-                    # A process whose first thread has ended shows as a zombie,
-                    # although its other threads go on.
-                    others_go_on = int(rest[14]) > 1
-                    members[int(name)] = state not in (b"Z", b"X") or others_go_on
-    return members

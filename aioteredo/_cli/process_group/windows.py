@@ -1,4 +1,4 @@
-"""CMD on Windows, which gives a handle with each child and cannot ask a process to end."""
+"""CMD on Windows, where a child is terminated at once, and its own children go on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Self
 import anyio
 from anyio.abc import Process
 
-assert sys.platform == "win32"  # for mypy, which reads this module on each platform
+assert sys.platform == "win32"  # mypy checks this module for each platform.
 
 
 class Child:
-    """A process in a process group of its own."""
+    """A process that leads a process group of its own."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -26,17 +26,20 @@ class Child:
         return self._process.returncode is not None
 
     async def wait(self) -> int:
-        """Wait for the end of the process, and return its exit status."""
+        """Wait for the end of the process.
+
+        :return: the exit status
+        """
         return await self._process.wait()
 
     def terminate(self) -> None:
-        """End the process at once: Windows has no way to ask it."""
+        """End the process at once, because Windows has no SIGTERM to ask it to end."""
         with suppress(ProcessLookupError):
             self._process.terminate()
 
 
 class Children:
-    """Starts one child after the other."""
+    """A starter of one child after the other."""
 
     def __enter__(self) -> Self:
         return self
@@ -46,11 +49,11 @@ class Children:
     async def start(
         self, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> Child:
-        """Start a process.
+        """Start a process with an empty standard input.
 
-        :raises OSError: if it cannot be started
+        :raises OSError: if the process cannot be started
         """
-        # A child that is started when the scope is cancelled must be ended, too.
+        # A cancellation between the start and the return would leave the child running.
         with anyio.CancelScope(shield=True):
             process = await anyio.open_process(
                 arguments,
@@ -58,13 +61,16 @@ class Children:
                 stdout=None,
                 stderr=None,
                 env=environment,
-                # The group also keeps a console's Ctrl-C from the child.
+                # In a group of its own, the child gets no Ctrl-C from the console.
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
             )
         return Child(process)
 
 
-async def end(child: Child, refused: Callable[[int, str], None]) -> None:  # noqa: ARG001
-    """End *child*: Windows knows no group that could be ended with it."""
+async def end(child: Child, report_refusal: Callable[[int, str], None]) -> None:  # noqa: ARG001
+    """End *child*, but not its children, because Windows cannot end a process group.
+
+    :param report_refusal: never called
+    """
     child.terminate()
     await child.wait()
