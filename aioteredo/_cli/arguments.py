@@ -1,4 +1,4 @@
-"""What the command line asks for: a command, and the values of its options.
+"""The parser of the command line, which ``commands.py`` calls.
 
 ``reference.py`` has the options, ``options.py`` their grammar, ``help.py`` the help pages.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from .._selection import BUILT_IN, ENVIRONMENT_VARIABLE, default_name, names
-from .options import UsageError, invalid_choice, read
+from .options import UsageError, invalid_choice, parse_options
 from .reference import BACKEND, COMMANDS, HELP, MAIN
 
 
@@ -21,12 +21,15 @@ class Arguments(SimpleNamespace):
 def parse(argv: Sequence[str] | None = None) -> Arguments:
     """Return the command and its options.
 
-    ``help`` and ``version`` are commands too; ``help`` has the attribute ``page``, the
-    command that is explained, or None.
+    The options ``--help`` and ``--version`` are returned as the commands ``help`` and
+    ``version``. For ``help``, the attribute ``page`` is the command to explain, or None for
+    all commands.
 
-    :raises UsageError: if something is wrong. Its note is the name of the command
+    :param argv: the arguments without the program's name, or None for ``sys.argv``
+    :raises UsageError: if the command line is wrong. The note of the exception is the name
+        of the command
     """
-    values, words = read(MAIN.options, sys.argv[1:] if argv is None else argv)
+    values, words = parse_options(MAIN.options, sys.argv[1:] if argv is None else argv)
     for option in MAIN.options:
         if values[option.attribute]:
             return Arguments(command=option.attribute, page=None)
@@ -34,12 +37,16 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
         raise UsageError("COMMAND is missing")
 
     name = words.pop(0)
-    if name == "help":  # "help exec" is "exec --help"
+    if name == "help":
         if not words:
             return Arguments(command="help", page=None)
-        name, words = words[0], ["--help"]
+        # "help exec" is the same as "exec --help".
+        name = words[0]
+        words = ["--help"]
+
     if name not in COMMANDS:
         raise UsageError(invalid_choice(name, COMMANDS))
+
     try:
         return _parse_command(name, words)
     except UsageError as error:
@@ -49,7 +56,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
 def _parse_command(name: str, words: list[str]) -> Arguments:
     command = COMMANDS[name]
-    values, operands = read(command.options, words)
+    values, operands = parse_options(command.options, words)
     if values.pop(HELP.attribute):
         return Arguments(command="help", page=name)
 
@@ -61,28 +68,31 @@ def _parse_command(name: str, words: list[str]) -> Arguments:
     arguments = Arguments(command=name, argv=operands, **values)
     if BACKEND in command.options:
         _check_backend(arguments.backend)
-        _make_miredo(arguments)
+        _apply_miredo_options(arguments)
     return arguments
 
 
 def _check_backend(name: str | None) -> None:
-    """Refuse a name that no backend has, without importing a backend.
+    """Check the name of the backend, without importing a backend.
 
+    :param name: the value of ``--backend``, or None for the default
     :raises UsageError: if there is no such backend
     """
     source = "--backend"
     if name is None:
-        # The other default, that of the platform, is always a right name.
-        name, source = default_name(), ENVIRONMENT_VARIABLE
-    # Only another name is worth the search of all installed packages.
+        # Only the environment can name a default that is wrong, not the platform.
+        name = default_name()
+        source = ENVIRONMENT_VARIABLE
+
+    # names() searches all installed packages, which is slow. Try the built-in names first.
     if name is not None and name not in BUILT_IN and name not in names():
         raise UsageError(f"{source}: {invalid_choice(name, names())}")
 
 
-def _make_miredo(arguments: Arguments) -> None:
-    """Replace the name of the backend by the backend that the two options describe.
+def _apply_miredo_options(arguments: Arguments) -> None:
+    """Replace the name "miredo" by a backend, if an option says which Miredo to follow.
 
-    :raises UsageError: if the options are not for this backend, or name nothing
+    :raises UsageError: if another backend is chosen, or there is no such user or cgroup
     :raises BackendUnavailableError: if this isn't Linux
     """
     user = arguments.miredo_uid

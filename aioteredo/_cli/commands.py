@@ -52,9 +52,9 @@ def main(argv: Sequence[str] | None) -> int:
 
 
 def _help(arguments: Arguments) -> int:
-    from .help import page
+    from .help import help_page
 
-    output.write_stdout(page(arguments.page))
+    output.write_stdout(help_page(arguments.page))
     return 0
 
 

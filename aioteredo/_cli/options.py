@@ -1,4 +1,4 @@
-"""The options of the command line, as argparse reads them, and the errors about them."""
+"""The grammar of options: how argparse reads them, and the messages about wrong options."""
 
 from __future__ import annotations
 
@@ -11,54 +11,63 @@ from typing import Any, NamedTuple
 
 
 class UsageError(Exception):
-    """The command line is wrong: the text says how."""
+    """An error of the command line, with the message for the user."""
 
 
 class Option(NamedTuple):
-    """An option of a command. It is a flag unless there is a word for its value."""
+    """An option of a command: a flag, or an option with a value if *value* is not empty."""
 
     flags: str
-    """Its names, as in ``-n, --count``. The last one is long, and names the attribute."""
+    """The names, as in ``-n, --count``. The last name is the long one."""
     meaning: str
+    """The effect of the option, as the help page states it."""
     value: str = ""
-    """The word that stands for its value in a help page."""
-    otherwise: str = ""
-    """What happens without the option, as the help page says it."""
+    """The word that stands for the value in a help page, or "" for a flag."""
+    default_meaning: str = ""
+    """The effect of leaving the option out, as the help page states it."""
     convert: Callable[[str], Any] = str
-    """Make the value. A ValueError completes the sentence that the flag begins."""
+    """The function that makes the value from its text.
+
+    Its ValueError says only "must be …"; the parser puts the option's name before that.
+    """
     default: Any = None
+    """The value if the option is left out."""
     choices: Mapping[str, str] = {}
-    """The words that it accepts, and what each of them means; empty: any text."""
-    closed: bool = True
-    """Whether there are no other choices than these."""
+    """The accepted values and the meaning of each, or empty for any text."""
+    accepts_others: bool = False
+    """Whether there may be more values than *choices*, which are checked elsewhere."""
 
     @property
     def names(self) -> list[str]:
+        """The names of the option, with their dashes."""
         return self.flags.split(", ")
 
     @property
     def attribute(self) -> str:
+        """The name of the attribute that has the value."""
         return self.names[-1].removeprefix("--").replace("-", "_")
 
 
-def read(
+def parse_options(
     options: Iterable[Option], words: Iterable[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Read the options at the beginning of *words*; the first operand ends them.
+    """Parse the options at the beginning of *words*; the first operand ends them.
 
     :return: the value of each option by its attribute, and the operands
     :raises UsageError: if there is no such option, or its value is wrong
     """
-    # argparse's own messages differ between the versions of Python, and do not say what
-    # to do. So none of them is shown: the functions that convert a value raise UsageError,
-    # and ArgumentError only tells which option has no value, or has one too many.
+    # argparse's own messages differ between the versions of Python and name no remedy, so
+    # none of them is shown. The functions that convert a value raise UsageError. An
+    # ArgumentError only says which option lacks its value, or has a value too many.
     parser = argparse.ArgumentParser(
         add_help=False,
         allow_abbrev=False,
         exit_on_error=False,
-        # Without a width, argparse imports shutil to ask for the terminal's.
+        # Without a width, argparse imports shutil to find the width of the terminal, which
+        # makes each command start more slowly.
         formatter_class=partial(argparse.HelpFormatter, width=80),
     )
+
     by_name: dict[str, Option] = {}
     for option in options:
         by_name.update(dict.fromkeys(option.names, option))
@@ -79,6 +88,8 @@ def read(
     operands: list[str] = values.pop("operands")
     if operands[:1] == ["--"]:
         del operands[0]
+
+    # A person who asks for help is not told about a wrong option first.
     if unknown and not values.get("help"):
         name = unknown[0].partition("=")[0]
         raise UsageError(f"there is no option {name!r}{_did_you_mean(name, by_name)}")
@@ -97,7 +108,7 @@ def _describe(option: Option) -> str:
 
 def _convert(option: Option, text: str) -> Any:
     name = option.names[-1]
-    if option.choices and option.closed and text not in option.choices:
+    if option.choices and not option.accepts_others and text not in option.choices:
         raise UsageError(f"{name}: {invalid_choice(text, option.choices)}")
     try:
         return option.convert(text)
@@ -106,27 +117,29 @@ def _convert(option: Option, text: str) -> Any:
 
 
 def invalid_choice(text: str, choices: Iterable[str]) -> str:
-    """Say that *text* is not among *choices*, and which of them may be meant."""
+    """Return the message that *text* is not among *choices*, with a suggestion."""
     choices = list(choices)
     advice = _did_you_mean(text, choices) or f": choose from {', '.join(choices)}"
     return f"invalid choice {text!r}{advice}"
 
 
 def _did_you_mean(text: str, choices: Iterable[str]) -> str:
-    from difflib import get_close_matches  # it imports re, which no right usage needs
+    # Imported here, because difflib imports re, and only an error needs it.
+    from difflib import get_close_matches
 
-    near = get_close_matches(text, choices, 1)
-    return f": did you mean {near[0]!r}?" if near else ""
+    matches = get_close_matches(text, choices, 1)
+    return f": did you mean {matches[0]!r}?" if matches else ""
 
 
-def positive(text: str) -> int:
-    """Read a whole number of 1 or more.
+def parse_positive_integer(text: str) -> int:
+    """Return *text* as a whole number of 1 to ``sys.maxsize``, the longest deque.
 
-    :raises ValueError: if *text* isn't one, or no container could hold so many items
+    :raises ValueError: if *text* is not such a number
     """
     if not text.removeprefix("-").isdecimal():
         raise ValueError(f"must be a whole number, not {text!r}")
-    number = int(text[:100])  # int() refuses thousands of digits
+    # int() refuses thousands of digits. The first hundred are already too large a number.
+    number = int(text[:100])
     if number < 1:
         raise ValueError(f"must be 1 or more, not {text}")
     if number > sys.maxsize:
@@ -134,15 +147,16 @@ def positive(text: str) -> int:
     return number
 
 
-def seconds(text: str) -> float:
-    """Read a number of seconds, more than 0.
+def parse_seconds(text: str) -> float:
+    """Return *text* as a finite number of seconds, more than 0.
 
-    :raises ValueError: if *text* isn't one
+    :raises ValueError: if *text* is not such a number
     """
     try:
         number = float(text)
     except ValueError:
         number = math.nan
+
     if math.isnan(number):
         raise ValueError(f"must be a number of seconds, not {text!r}")
     if number <= 0:

@@ -14,8 +14,8 @@ import aioteredo
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.arguments import parse
 from aioteredo._cli.commands import main
-from aioteredo._cli.help import meaning
-from aioteredo._cli.options import read
+from aioteredo._cli.help import describe_option
+from aioteredo._cli.options import parse_options
 from aioteredo._cli.reference import (
     BACKEND,
     COMMANDS,
@@ -24,7 +24,7 @@ from aioteredo._cli.reference import (
     STATUSES,
     VARIABLES,
     Command,
-    Fact,
+    Entry,
 )
 from aioteredo._selection import BUILT_IN
 
@@ -442,7 +442,7 @@ def test_help_of_a_command(command: str, page: Page) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_help_page(name: str | None, page: Page) -> None:
-    """A page has 80 columns, and says all of the options and facts."""
+    """A page has 80 columns, and lists the options, statuses and variables of its command."""
     text = page(*filter(None, [name]), "--help")
     assert max(map(len, text.splitlines())) <= 80
     assert "example: aioteredo" in text
@@ -450,12 +450,12 @@ def test_help_page(name: str | None, page: Page) -> None:
     words = " ".join(text.split())
     for option in PAGES[name].options:
         flags = f"{option.flags} {option.value}".strip()
-        assert f"{flags} {meaning(option)}" in words
+        assert f"{flags} {describe_option(option)}" in words
         for choice, effect in option.choices.items():
             assert f"{choice} {effect}" in words
-    for fact in STATUSES + VARIABLES:
-        expected = name is None or name in fact.commands
-        assert (f" {fact.name} {fact.meaning}" in words) is expected
+    for entry in STATUSES + VARIABLES:
+        expected = name is None or name in entry.commands
+        assert (f" {entry.name} {entry.meaning}" in words) is expected
 
 
 def test_help_page_of_the_executable(page: Page) -> None:
@@ -470,16 +470,16 @@ def test_parser_takes_what_the_help_page_says(name: str) -> None:
     """Each name of each option is accepted, and the default is what the page says."""
     command = COMMANDS[name]
     cmd = ["true"] if command.operands else []
-    defaults, _ = read(command.options, cmd)
+    defaults, _ = parse_options(command.options, cmd)
     for option in command.options:
         if option is HELP:
             continue
         if option.default not in (None, False):
-            assert option.otherwise == str(option.default)
+            assert option.default_meaning == str(option.default)
         assert defaults[option.attribute] == option.default
         value = [next(iter(option.choices), "7")] if option.value else []
         for flag in option.names:
-            values, _ = read(command.options, [flag, *value, *cmd])
+            values, _ = parse_options(command.options, [flag, *value, *cmd])
             text = str(values[option.attribute]).removesuffix(".0")
             assert text == (value or ["True"])[0]
 
@@ -505,16 +505,16 @@ def options_table() -> list[str]:
         text = option.meaning
         if option.choices:
             text += f": {', '.join(f'`{choice}`' for choice in option.choices)}"
-        lines.append(row(flags, where, text, option.otherwise))
+        lines.append(row(flags, where, text, option.default_meaning))
     return lines
 
 
-def facts_table(title: str, facts: tuple[Fact, ...]) -> list[str]:
+def entries_table(title: str, entries: tuple[Entry, ...]) -> list[str]:
     lines = [f"| {title} | commands | meaning |", "|---|---|---|"]
-    for fact in facts:
-        everywhere = len(fact.commands) == len(COMMANDS)
-        where = "all" if everywhere else ", ".join(fact.commands)
-        lines.append(row(f"`{fact.name}`", where, fact.meaning))
+    for entry in entries:
+        everywhere = len(entry.commands) == len(COMMANDS)
+        where = "all" if everywhere else ", ".join(entry.commands)
+        lines.append(row(f"`{entry.name}`", where, entry.meaning))
     return lines
 
 
@@ -526,8 +526,8 @@ def row(*cells: str) -> str:
     "table",
     [
         options_table(),
-        facts_table("exit status", STATUSES),
-        facts_table("environment variable", VARIABLES),
+        entries_table("exit status", STATUSES),
+        entries_table("environment variable", VARIABLES),
     ],
     ids=["options", "exit statuses", "variables"],
 )
