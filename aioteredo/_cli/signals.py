@@ -52,11 +52,9 @@ async def run_until_signal(func: Callable[[], Awaitable[int]]) -> int:
 
     with ExitStack() as stack, scope:
         if sys.platform != "win32":  # pragma: no branch - measured on Linux
-            # Without a wake-up descriptor, a signal that comes just before the loop sleeps
-            # is handled only after the sleep. A POSIX loop makes that descriptor for the
-            # first handler of its own, so give it a handler, for a signal that ends
-            # nothing. Windows' loops always have the descriptor.
-            loop.add_signal_handler(signal.SIGURG, int)
+            # Give the loop a handler, for a signal that ends nothing, so that the loop has
+            # a wake-up descriptor. Windows' loops always have one.
+            add_loop_handler(loop, signal.SIGURG, int)
             stack.callback(loop.remove_signal_handler, signal.SIGURG)
 
         # signal.signal() also works on Windows, where loop.add_signal_handler() does not.
@@ -72,3 +70,22 @@ async def run_until_signal(func: Callable[[], Awaitable[int]]) -> int:
     # The signal counts even if *func* has returned by itself: a shell's loop must end
     # after Ctrl-C.
     return 128 + received[0] if received else status
+
+
+if sys.platform != "win32":  # pragma: no branch - measured on Linux
+
+    def add_loop_handler(
+        loop: asyncio.AbstractEventLoop, number: int, callback: Callable[[], object]
+    ) -> None:
+        """Give *loop* a handler of its own for a signal, and so a wake-up descriptor.
+
+        Without a wake-up descriptor, a signal that comes just before the loop sleeps is
+        handled only after the sleep.
+        """
+        loop.add_signal_handler(number, callback)
+
+        # If many signals come while the loop is busy, the descriptor's buffer is full. The
+        # loop wakes up all the same, but Python would warn on stderr, and block there if
+        # the reader of stderr has stalled.
+        descriptor = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)

@@ -13,9 +13,11 @@ from typing import Final, Self
 
 import anyio
 
-from .group import find_refusal, is_left
+from ..signals import add_loop_handler
 
 assert sys.platform != "win32"  # mypy checks this module for each platform.
+
+from .group import find_refusal, is_left  # noqa: E402 - group.py has the same assertion
 
 GRACE: Final = 5.0
 """The seconds from SIGTERM to SIGKILL."""
@@ -76,13 +78,12 @@ class Children:
         self.changed = anyio.Event()
 
         # Each of the two handlers has a purpose.
-        # 1. The loop's handler makes the loop's wake-up descriptor. Without it, a SIGCHLD
-        #    just before the loop sleeps would be handled only after the sleep.
+        # 1. The loop's handler makes the loop's wake-up descriptor.
         # 2. The loop loses a signal that comes while the buffer of that descriptor is full.
         #    The second handler replaces the first one, and posts a call, which is not lost.
         # A handler also replaces the SIG_IGN that a parent may have set, with which the
         # kernel would drop the exit status of CMD. CMD itself starts with the default.
-        loop.add_signal_handler(signal.SIGCHLD, self._handle_sigchld)
+        add_loop_handler(loop, signal.SIGCHLD, self._handle_sigchld)
         signal.signal(
             signal.SIGCHLD, lambda *_: loop.call_soon_threadsafe(self._handle_sigchld)
         )
