@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ..support.command import VARIABLES, environment, write_package
+from ..support.outputs import Output, output
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +50,10 @@ def exiting():
     ]
     write_package(tmp_path, "package_of_backends", source, "\n".join(points))
     return environment(tmp_path)
+
+
+@pytest.fixture
+def out(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Output]:
+    """Yield an output of the kind that the test is parametrized with."""
+    with output(request.param, tmp_path) as opened:
+        yield opened

@@ -1,4 +1,4 @@
-"""What a person at a terminal is told, and a program is not."""
+"""The lines on stderr that only a person at a terminal gets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from ..support.command import command, environment, killed_by, write_package
 from ..support.outputs import Output, output
 from ..support.running import RunningCommand
 from ..support.waiting import limit
-
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+from .marks import posix
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Output]:
-    """A terminal for standard error."""
+    """Yield a terminal for standard error."""
     with output("terminal", tmp_path) as opened:
         yield opened
 
@@ -34,8 +33,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def said(*arguments: str) -> tuple[int, str]:
-    """Run the command in this process; return its status, and what stderr shows."""
+def run_on_a_terminal(*arguments: str) -> tuple[int, str]:
+    """Run the command in this process; return its status and the text on stderr."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stderr := Terminal())
         return main(arguments), stderr.getvalue()
@@ -43,10 +42,10 @@ def said(*arguments: str) -> tuple[int, str]:
 
 @posix
 @pytest.mark.parametrize("arguments", [["watch"], ["exec", "--", "true"]], ids=str)
-def test_person_learns_what_is_followed_and_how_to_end_it(
+def test_person_reads_which_client_is_followed(
     arguments: list[str], terminal: Output, running: RunningCommand
 ) -> None:
-    """Without a change, nothing else would show that the command works."""
+    """The line names the client, its port, and the way to end the command."""
     running.start(*arguments, stderr=terminal.writing)
     assert terminal.read().decode() == (
         "Following the Teredo client of scripted: no port. Press Ctrl-C to end.\n"
@@ -55,19 +54,21 @@ def test_person_learns_what_is_followed_and_how_to_end_it(
     assert running.process.wait(limit()) == killed_by(signal.SIGINT)
 
 
-def test_person_learns_the_port() -> None:
-    """The state is known although no event is asked for."""
+def test_person_reads_the_port_without_an_event() -> None:
+    """The line has the current port although ``--initial`` is not given."""
     with use_backend(SimulatedBackend(51234)):
-        assert said("watch", "--timeout=0.1") == (
+        assert run_on_a_terminal("watch", "--timeout=0.1") == (
             0,
             "Following the Teredo client: port 51234. Press Ctrl-C to end.\n",
         )
 
 
-def test_default_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend that the environment names is one that a person may have forgotten."""
+def test_person_reads_the_backend_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The line names a backend that the person may have forgotten."""
     monkeypatch.setenv("AIOTEREDO_BACKEND", "simulated")
-    status, error = said("watch", "--timeout=0.1")
+    status, error = run_on_a_terminal("watch", "--timeout=0.1")
     assert status == 0
     assert error.startswith("Following the Teredo client of simulated: port ")
 
@@ -75,23 +76,23 @@ def test_default_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "error", [BackendError("GetTeredoPort", 31), BackendUnavailableError("no IPv6")]
 )
-def test_watch_goes_on_where_the_port_cannot_be_read(error: Exception) -> None:
-    """What works in a pipe does not fail on a terminal."""
+def test_watch_goes_on_if_the_port_cannot_be_read(error: Exception) -> None:
+    """A command that works in a pipe does not fail on a terminal."""
 
     class Unreadable(SimulatedBackend):
         def get_port(self) -> int | None:
             raise error
 
     with use_backend(Unreadable()):
-        assert said("watch", "--timeout=0.1") == (
+        assert run_on_a_terminal("watch", "--timeout=0.1") == (
             0,
             "Following the Teredo client: the port cannot be read. Press Ctrl-C to end.\n",
         )
 
 
 @posix
-def test_person_learns_that_there_is_no_port(terminal: Output, tmp_path: Path) -> None:
-    """A prompt alone would not say why nothing was printed; a script reads the status."""
+def test_person_reads_that_there_is_no_port(terminal: Output, tmp_path: Path) -> None:
+    """``port`` explains to a person why it prints nothing; a script reads the status."""
     source = "from aioteredo import SimulatedBackend"
     write_package(tmp_path, "quiet", source, "quiet = quiet:SimulatedBackend")
     with terminal.being_read() as lines:
@@ -108,7 +109,10 @@ def test_person_learns_that_there_is_no_port(terminal: Output, tmp_path: Path) -
         assert lines() == ["aioteredo: the Teredo client of quiet has no port"]
 
 
-def test_person_learns_that_there_is_no_port_in_this_process() -> None:
-    """So it is where the coverage is measured."""
+def test_person_reads_that_there_is_no_port_in_this_process() -> None:
+    """The command of this process prints the line, so that its coverage is measured."""
     with use_backend(SimulatedBackend()):
-        assert said("port") == (3, "aioteredo: the Teredo client has no port\n")
+        assert run_on_a_terminal("port") == (
+            3,
+            "aioteredo: the Teredo client has no port\n",
+        )

@@ -1,117 +1,19 @@
-"""The command line's options, what is wrong usage, the help pages, and README's tables."""
+"""The parser of the command line: the forms of options, and the answers to wrong usage."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-import aioteredo
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.arguments import parse
 from aioteredo._cli.commands import main
-from aioteredo._cli.help import describe_option
-from aioteredo._cli.options import parse_options
-from aioteredo._cli.reference import (
-    BACKEND,
-    COMMANDS,
-    HELP,
-    MAIN,
-    STATUSES,
-    VARIABLES,
-    Command,
-    Entry,
-)
-from aioteredo._selection import BUILT_IN
 
-from ..support.command import VARIABLES as SHELL_VARIABLES
-from ..support.command import environment, run, write_package
-from ..support.readme import README
-from ..support.waiting import limit
-
-PAGES: Mapping[str | None, Command] = {None: MAIN} | dict(COMMANDS.items())
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SHELL_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def other_package(tmp_path: Path) -> dict[str, str]:
-    """An environment with a backend of another package, ``other``."""
-    source = "from aioteredo import SimulatedBackend"
-    write_package(tmp_path, "other", source, "other = other:SimulatedBackend")
-    return environment(tmp_path)
-
-
-# the version
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """``--version`` prints the version of the package."""
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"aioteredo {aioteredo.__version__}\n"
-
-
-def test_version_of_the_executable() -> None:
-    """So it is for the real one."""
-    result = run("--version")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"aioteredo {aioteredo.__version__}\n"
-
-
-def test_version_is_that_of_the_metadata() -> None:
-    """The number in the source is what the package is built with."""
-    code = "import importlib.metadata as m; print(m.version('aioteredo'))"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=False,
-    )
-    if "PackageNotFoundError" in result.stderr:
-        pytest.skip("aioteredo is not installed")
-    assert result.stdout.strip() == aioteredo.__version__
-
-
-def test_version_needs_no_metadata() -> None:
-    """A frozen program has none, and the import of the package does not look for it."""
-    code = """
-import aioteredo
-print(aioteredo.__version__, "importlib.metadata" in sys.modules)
-"""
-    root = str(Path(aioteredo.__file__).parent.parent)
-    result = subprocess.run(
-        [sys.executable, "-ISc", f"import sys; sys.path.insert(0, {root!r})\n{code}"],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=True,
-    )
-    assert result.stdout.split() == [aioteredo.__version__, "False"]
-
-
-# what is wrong usage
-
-
-def wrong(*arguments: str, env: dict[str, str] | None = None) -> str:
-    """Return the last line of what the executable says of wrong usage."""
-    result = run(*arguments, env=env or environment())
-    assert (result.returncode, result.stdout) == (2, "")
-    lines = result.stderr.splitlines()
-    name = arguments[0] if arguments and arguments[0] in COMMANDS else None
-    program = f"aioteredo {name}" if name else "aioteredo"
-    assert lines[0].startswith(f"usage: {program} [OPTION ...]")
-    assert lines[-2] == f'See "{program} --help".'
-    assert "\033" not in result.stderr
-    return lines[-1]
+from ..support.command import environment, run
+from .wrong_usage import answer_to_wrong_usage
 
 
 @pytest.mark.parametrize(
@@ -238,103 +140,41 @@ def wrong(*arguments: str, env: dict[str, str] | None = None) -> str:
         ),
     ],
 )
-def test_wrong_usage(
+def test_wrong_usage_is_explained(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The last line names the command and the option, and says what is wrong."""
+    """The last line names the command and the option, and says how to correct it."""
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines()[-1] == message
 
 
-def test_wrong_usage_of_a_command() -> None:
-    """The executable prints the usage of the command, where its help is, and the error."""
+def test_executable_answers_wrong_usage_of_a_command() -> None:
+    """The executable prints the usage of the command, the way to help, and the error."""
     message = "aioteredo watch: --count must be 1 or more, not 0"
-    assert wrong("watch", "--count", "0") == message
+    assert answer_to_wrong_usage("watch", "--count", "0") == message
 
 
-def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a command, the commands are listed, and a script does not go on."""
+def test_missing_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The commands are listed, and the exit status tells a script of the error."""
     assert main([]) == 2
     error = capsys.readouterr().err
     assert error.endswith("\naioteredo: COMMAND is missing\n")
     assert "backends              list the backends" in error
-    assert wrong() == "aioteredo: COMMAND is missing"
+    assert answer_to_wrong_usage() == "aioteredo: COMMAND is missing"
 
 
-def test_colours_are_not_forced_into_an_error() -> None:
-    """An error has no colours, although argparse of newer Pythons has coloured errors."""
-    wrong("watch", "--count", "0", env=environment(FORCE_COLOR="1"))
+def test_answer_to_wrong_usage_has_no_colours() -> None:
+    """FORCE_COLOR does not colour it, although newer versions of argparse have colours."""
+    answer_to_wrong_usage("watch", "--count", "0", env=environment(FORCE_COLOR="1"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, arguments are text")
-def test_argument_that_is_not_text() -> None:
-    """Bytes that are no text are shown escaped."""
+def test_bytes_that_are_not_text_are_escaped() -> None:
+    """An argument that is not text can be printed in an error."""
     message = r"aioteredo port: --backend: invalid choice '\udcff': choose from "
-    assert wrong("port", "--backend", "\udcff").startswith(message)
-
-
-# the backend's name
-
-
-@pytest.mark.parametrize("arguments", [["watch"], ["port"], ["exec", "true"]])
-def test_misspelt_backend_of_the_environment(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message names the variable."""
-    message = "AIOTEREDO_BACKEND: invalid choice 'simulate': did you mean 'simulated'?"
-    env = environment(AIOTEREDO_BACKEND="simulate")
-    assert wrong(*arguments, env=env) == f"aioteredo {arguments[0]}: {message}"
-    monkeypatch.setenv("AIOTEREDO_BACKEND", "simulate")
-    assert main(arguments) == 2
-
-
-def test_option_overrides_a_misspelt_backend_of_the_environment() -> None:
-    """A variable that is not used is not wrong."""
-    result = run("port", "-b", "simulated", env=environment(AIOTEREDO_BACKEND="x"))
-    assert result.returncode == 0
-
-
-def test_backend_of_another_package(other_package: dict[str, str]) -> None:
-    """A name that another package registers is a right one, and may be suggested."""
-    assert run("port", "--backend", "other", env=other_package).returncode == 3
-    message = "aioteredo port: --backend: invalid choice 'othr': did you mean 'other'?"
-    assert wrong("port", "--backend", "othr", env=other_package) == message
-
-
-def test_backend_of_use_backend_is_not_looked_up() -> None:
-    """An object that a program has chosen has no name that could be wrong."""
-    with use_backend(SimulatedBackend()):
-        assert main(["port"]) == 3
-
-
-def test_checking_a_name_imports_no_backend() -> None:
-    """A right name costs no import, and a built-in one no search of the packages."""
-    code = """
-import sys
-from aioteredo._cli.arguments import parse
-parse(["port", "--backend", "miredo"])
-print(*[name for name in sys.modules if "backends" in name or "metadata" in name])
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=True,
-    )
-    assert "aioteredo.backends" not in result.stdout
-    assert set(result.stdout.split()) <= set(brought_by_python())
-
-
-def brought_by_python() -> list[str]:
-    code = "import sys; print(*sys.modules)"
-    command = [sys.executable, "-c", code]
-    return subprocess.check_output(command, encoding="utf-8", timeout=limit()).split()
-
-
-# the grammar
+    assert answer_to_wrong_usage("port", "--backend", "\udcff").startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -350,8 +190,8 @@ def brought_by_python() -> list[str]:
         ["-ij", "-n5", "--"],
     ],
 )
-def test_forms_of_options(words: list[str]) -> None:
-    """All forms of POSIX and GNU mean the same."""
+def test_all_forms_of_options_mean_the_same(words: list[str]) -> None:
+    """The forms of POSIX and of GNU are accepted."""
     with use_backend(SimulatedBackend()):
         arguments = parse(["watch", *words])
     assert (arguments.count, arguments.initial, arguments.json) == (5, True, True)
@@ -360,8 +200,8 @@ def test_forms_of_options(words: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "-", "-1", "=", "{port}", "\udcff"])
 @pytest.mark.parametrize("form", [["--no-port={}"], ["--no-port", "{}"]])
-def test_any_text_for_no_port(text: str, form: list[str]) -> None:
-    """Text is taken as it is, even if it begins with a dash."""
+def test_no_port_takes_any_text(text: str, form: list[str]) -> None:
+    """The text is taken as it is, even if it begins with a dash."""
     words = [word.replace("{}", text) for word in form]
     with use_backend(SimulatedBackend()):
         arguments = parse(["exec", *words, "true"])
@@ -380,15 +220,15 @@ def test_any_text_for_no_port(text: str, form: list[str]) -> None:
         (["", "x"], ["", "x"]),
     ],
 )
-def test_what_belongs_to_cmd(words: list[str], cmd: list[str]) -> None:
-    """The first word that is no option begins CMD, and so does what comes after ``--``."""
+def test_first_operand_begins_cmd(words: list[str], cmd: list[str]) -> None:
+    """The first operand begins CMD, and so does the word after ``--``."""
     with use_backend(SimulatedBackend()):
         arguments = parse(["exec", *words])
     assert (arguments.argv, arguments.initial) == (cmd, False)
 
 
-def test_options_of_cmd_with_the_executable(tmp_path: Path) -> None:
-    """CMD gets its own options and a ``--`` of its own, without one before it."""
+def test_cmd_gets_its_own_options(tmp_path: Path) -> None:
+    """CMD gets its own options and its own ``--``, without a ``--`` before CMD."""
     (tmp_path / "cmd.py").write_text(
         "import sys; print(*sys.argv[1:], flush=True); sys.exit(1)", "utf-8"
     )
@@ -399,141 +239,8 @@ def test_options_of_cmd_with_the_executable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("timeout", ["1e300", "1e-9", " 5 "])
-def test_extreme_timeouts(timeout: str) -> None:
-    """A limit that is far off, or reached at once, is one as well."""
+def test_extreme_timeout_is_a_limit(timeout: str) -> None:
+    """A limit that is far away, or reached at once, is accepted."""
     words = ["--initial", "--count=1", "--backend=simulated", "--timeout", timeout]
     result = run("watch", *words)
     assert (result.returncode, result.stderr) == (0, "")
-
-
-# the help pages
-
-
-Page = Callable[..., str]
-
-
-@pytest.fixture
-def page(capsys: pytest.CaptureFixture[str]) -> Page:
-    """What arguments print that ask for help."""
-
-    def ask(*arguments: str) -> str:
-        assert main(arguments) == 0
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        return captured.out
-
-    return ask
-
-
-@pytest.mark.parametrize("arguments", [["-h"], ["help"]])
-def test_help_of_all_commands(arguments: list[str], page: Page) -> None:
-    """``help``, ``--help`` and ``-h`` are the same."""
-    assert page(*arguments) == page("--help")
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command(command: str, page: Page) -> None:
-    """So are ``help watch``, ``watch --help`` and ``watch -h`` among other options."""
-    option = "-i" if command in ("watch", "exec") else "-j"
-    expected = page("help", command)
-    assert page(command, "--help") == expected
-    assert page(command, f"{option}h", "--nonsense") == expected
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_help_page(name: str | None, page: Page) -> None:
-    """A page has 80 columns, and lists the options, statuses and variables of its command."""
-    text = page(*filter(None, [name]), "--help")
-    assert max(map(len, text.splitlines())) <= 80
-    assert "example: aioteredo" in text
-
-    words = " ".join(text.split())
-    for option in PAGES[name].options:
-        flags = f"{option.flags} {option.value}".strip()
-        assert f"{flags} {describe_option(option)}" in words
-        for choice, effect in option.choices.items():
-            assert f"{choice} {effect}" in words
-    for entry in STATUSES + VARIABLES:
-        expected = name is None or name in entry.commands
-        assert (f" {entry.name} {entry.meaning}" in words) is expected
-
-
-def test_help_page_of_the_executable(page: Page) -> None:
-    """The page is the same in a pipe, and on all Pythons: nothing can colour it."""
-    result = run("exec", "--help", env=environment(FORCE_COLOR="1"))
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == page("exec", "--help")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_parser_takes_what_the_help_page_says(name: str) -> None:
-    """Each name of each option is accepted, and the default is what the page says."""
-    command = COMMANDS[name]
-    cmd = ["true"] if command.operands else []
-    defaults, _ = parse_options(command.options, cmd)
-    for option in command.options:
-        if option is HELP:
-            continue
-        if option.default not in (None, False):
-            assert option.default_meaning == str(option.default)
-        assert defaults[option.attribute] == option.default
-        value = [next(iter(option.choices), "7")] if option.value else []
-        for flag in option.names:
-            values, _ = parse_options(command.options, [flag, *value, *cmd])
-            text = str(values[option.attribute]).removesuffix(".0")
-            assert text == (value or ["True"])[0]
-
-
-def test_built_in_backends_are_the_choices_of_the_help_pages() -> None:
-    """None is forgotten."""
-    assert [*BACKEND.choices] == [*BUILT_IN]
-
-
-# README
-
-
-def options_table() -> list[str]:
-    options = [option for command in COMMANDS.values() for option in command.options]
-    lines = ["| option | commands | meaning | default |", "|---|---|---|---|"]
-    lines.append(row("`--version`", "", "show the version", ""))
-    for option in [o for n, o in enumerate(options) if o not in options[:n]]:
-        commands = [name for name, c in COMMANDS.items() if option in c.options]
-        *short, long = option.names
-        value = f" {option.value}" if option.value else ""
-        flags = ", ".join(f"`{flag}`" for flag in [*short, f"{long}{value}"])
-        where = "all" if option is HELP else ", ".join(commands)
-        text = option.meaning
-        if option.choices:
-            text += f": {', '.join(f'`{choice}`' for choice in option.choices)}"
-        lines.append(row(flags, where, text, option.default_meaning))
-    return lines
-
-
-def entries_table(title: str, entries: tuple[Entry, ...]) -> list[str]:
-    lines = [f"| {title} | commands | meaning |", "|---|---|---|"]
-    for entry in entries:
-        everywhere = len(entry.commands) == len(COMMANDS)
-        where = "all" if everywhere else ", ".join(entry.commands)
-        lines.append(row(f"`{entry.name}`", where, entry.meaning))
-    return lines
-
-
-def row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        options_table(),
-        entries_table("exit status", STATUSES),
-        entries_table("environment variable", VARIABLES),
-    ],
-    ids=["options", "exit statuses", "variables"],
-)
-def test_table_of_the_readme(table: list[str]) -> None:
-    """README's table has each option, exit status and variable of the help pages."""
-    lines = README.read_text("utf-8").splitlines()
-    start = lines.index(table[0])
-    end = lines.index("", start)
-    assert lines[start:end] == table, "write it as: \n" + "\n".join(table)

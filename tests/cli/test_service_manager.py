@@ -21,7 +21,7 @@ if sys.platform == "win32":
 
 
 class Manager:
-    """A socket, and the messages that came to it."""
+    """A service manager: a socket, with the messages that it has received."""
 
     def __init__(self, address: str) -> None:
         self.environment = {"NOTIFY_SOCKET": address}
@@ -55,10 +55,10 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
         yield manager
 
 
-def test_ready_when_the_first_run_has_ended(
+def test_exec_is_ready_when_the_first_run_has_ended(
     running: RunningCommand, runs: Runs, manager: Manager
 ) -> None:
-    """What is ordered after the service finds the work of the first run done."""
+    """Units that are ordered after the service start when the first run has ended."""
     cmd = ["--initial", "--no-port=none", "--", *runs.cmd, "{port}"]
     running.start("exec", *cmd, env=manager.environment)
     assert manager.next() == ["STATUS=no port"]
@@ -73,33 +73,35 @@ def test_ready_when_the_first_run_has_ended(
     assert manager.next() == ["READY=1", failed]
 
 
-def test_ready_without_a_port(running: RunningCommand, manager: Manager) -> None:
+def test_exec_is_ready_without_a_port(running: RunningCommand, manager: Manager) -> None:
     """The start of the service does not wait for a Teredo client that is down."""
     cmd = ["--initial", "--", sys.executable]
     running.start("exec", *cmd, env=manager.environment)
     assert manager.next() == ["STATUS=no port", "READY=1"]
 
 
-def test_ready_before_the_first_change(running: RunningCommand, manager: Manager) -> None:
-    """Without ``--initial``, there is nothing to wait for."""
+def test_exec_is_ready_before_the_first_change(
+    running: RunningCommand, manager: Manager
+) -> None:
+    """Without ``--initial``, there is no run to wait for."""
     running.start("exec", "--", sys.executable, env=manager.environment)
     assert manager.next() == ["READY=1"]
 
 
-def test_ready_when_cmd_goes_on(
+def test_exec_is_ready_while_cmd_runs_with_restart(
     running: RunningCommand, runs: Runs, manager: Manager
 ) -> None:
-    """With ``restart``, CMD may run for as long as it has the port."""
+    """With ``restart``, CMD may run for as long as the client has the port."""
     cmd = ["--initial", "--no-port=none", "--on-busy=restart", "--", *runs.cmd, "{port}"]
     running.start("exec", *cmd, env=manager.environment)
     assert manager.next() == ["STATUS=no port", "READY=1"]
     assert runs.next().is_running()
 
 
-def test_not_ready_when_the_first_run_fails(
+def test_exec_is_not_ready_when_the_first_run_fails(
     running: RunningCommand, runs: Runs, manager: Manager
 ) -> None:
-    """With ``--fail-fast`` the start of the service fails, too."""
+    """With ``--fail-fast``, the start of the service fails as well."""
     cmd = ["--initial", "--no-port=none", "--fail-fast", "--", *runs.cmd, "{port}"]
     running.start("exec", *cmd, env=manager.environment)
     assert manager.next() == ["STATUS=no port"]
@@ -108,10 +110,10 @@ def test_not_ready_when_the_first_run_fails(
     assert not manager.has_more()
 
 
-def test_manager_that_has_gone(
+def test_exec_goes_on_when_the_manager_has_gone(
     running: RunningCommand, runs: Runs, manager: Manager
 ) -> None:
-    """A socket that nobody reads any more changes nothing."""
+    """A message to a socket that nobody reads is dropped."""
     cmd = ["--count=1", "--", *runs.cmd, "{port}"]
     running.start("exec", *cmd, env=manager.environment)
     manager.socket.close()
@@ -120,8 +122,8 @@ def test_manager_that_has_gone(
     assert running.wait() == (0, "")
 
 
-def test_cmd_does_not_know_the_manager(running: RunningCommand, manager: Manager) -> None:
-    """A message of CMD would not be that of the service's main process."""
+def test_cmd_does_not_inherit_the_socket(running: RunningCommand, manager: Manager) -> None:
+    """A message of CMD would be refused, because CMD is not the service's main process."""
     code = "import os; print(os.environ.get('NOTIFY_SOCKET'))"
     cmd = ["--", sys.executable, "-ISc", code]
     running.start("exec", *cmd, env=manager.environment)
@@ -129,7 +131,7 @@ def test_cmd_does_not_know_the_manager(running: RunningCommand, manager: Manager
     assert running.read_line() == "None"
 
 
-def test_no_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_socket_is_opened_without_a_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the variable, no socket is opened."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     monkeypatch.setattr(socket, "socket", None)
@@ -137,20 +139,22 @@ def test_no_manager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "/no/such/socket", "x" * 200])
-def test_address_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Another kind of address, or none at all, is not an error."""
+def test_address_that_cannot_be_used_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """An address of another kind, or an empty address, is not an error."""
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     ServiceManager().send("READY=1", "STATUS=ready")
     assert "NOTIFY_SOCKET" not in os.environ
 
 
-def test_manager_that_reads_nothing(
+def test_manager_that_reads_nothing_delays_a_message_only_briefly(
     monkeypatch: pytest.MonkeyPatch, manager: Manager
 ) -> None:
-    """Its full socket holds a message up for a limited time only."""
+    """A full socket delays a message for a limited time."""
     monkeypatch.setattr("aioteredo._cli.service_manager._TIMEOUT", 0.001)
     for name, value in manager.environment.items():
         monkeypatch.setenv(name, value)
-    mine = ServiceManager()
+    service_manager = ServiceManager()
     for _ in range(1000):
-        mine.send("STATUS=port 1")
+        service_manager.send("STATUS=port 1")
