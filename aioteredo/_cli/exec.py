@@ -89,7 +89,7 @@ class _Follower:
     """The loop of ``exec``: take an event, run CMD, report the run."""
 
     status: int
-    """The exit status of ``exec``, also if the timeout cancels the loop."""
+    """The exit status of ``exec``, which remains if the timeout cancels the loop."""
 
     def __init__(
         self,

@@ -44,12 +44,12 @@ class Failing(io.RawIOBase):
         (__file__, errno.ENOSPC, 1),
     ],
 )
-def test_error_of_a_terminal_is_its_end_and_that_of_a_disk_a_failure(
+def test_error_means_a_hang_up_of_a_terminal_but_a_failure_of_a_disk(
     path: str, code: int, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same number does not mean the same."""
+    """EIO from a terminal ends the command with 0, but EIO from a disk with 1."""
     if path.startswith("/dev"):
-        path = os.devnull  # a character device, as a terminal is
+        path = os.devnull  # A character device, like a terminal.
     with open(path, "rb") as file, pytest.MonkeyPatch.context() as patch:
         stream = io.TextIOWrapper(
             io.BufferedWriter(Failing(file.fileno(), code)), encoding="utf-8"
@@ -61,10 +61,10 @@ def test_error_of_a_terminal_is_its_end_and_that_of_a_disk_a_failure(
 
 
 @pytest.mark.parametrize("code", [errno.EPIPE, errno.EIO])
-def test_output_that_is_not_a_file_fails(
+def test_error_of_an_output_that_is_not_a_file_is_reported(
     code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only some of its errors say that nobody reads it."""
+    """EPIPE means that nobody reads the output; EIO is a failure."""
 
     class Out(io.StringIO):
         def write(self, _: str) -> int:
@@ -76,7 +76,7 @@ def test_output_that_is_not_a_file_fails(
 
 
 def test_mark_of_an_encoding_is_written_once(running: RunningCommand) -> None:
-    """An encoding may begin with a mark, which is wrong in the middle."""
+    """A byte order mark between two lines would be wrong."""
     running.start("watch", "--initial", "--count=3", env={"PYTHONIOENCODING": "utf-16"})
     running.change(1, 2, wait=False)
     assert running.process.stdout is not None

@@ -13,11 +13,11 @@ from typing import Final, Self
 
 import anyio
 
-from ..signals import add_loop_handler
-
 assert sys.platform != "win32"  # mypy checks this module for each platform.
 
-from .group import find_refusal, is_left  # noqa: E402 - group.py has the same assertion
+# Both modules lack these functions on Windows, so import them after the assertion.
+from ..signals import add_loop_handler  # noqa: E402
+from .group import find_refusal, is_left  # noqa: E402
 
 GRACE: Final = 5.0
 """The seconds from SIGTERM to SIGKILL."""
@@ -58,7 +58,7 @@ class Child:
 
 
 class Children:
-    """A starter of one child after the other, which reaps them when SIGCHLD comes.
+    """The starter of the runs of CMD, which reaps each process when SIGCHLD comes.
 
     To be entered in the main thread's asyncio loop. The kernel gives orphans to the first
     process of a container, and to a child subreaper. They are reaped as well; otherwise

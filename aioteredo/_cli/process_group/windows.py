@@ -39,7 +39,7 @@ class Child:
 
 
 class Children:
-    """A starter of one child after the other."""
+    """The starter of the runs of CMD, one process after the other."""
 
     def __enter__(self) -> Self:
         return self
