@@ -8,16 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 
-from .._backend import Sink
+from .._backend import Sink, Subscription
 from .._checks import check_integer
 from .._errors import BackendError, TeredoError
 from .._public import public
 from ._simulated_client import SimulatedClient
-
-if TYPE_CHECKING:
-    from ._simulated_subscription import SimulatedSubscription
 
 E = TypeVar("E", bound=TeredoError)
 
@@ -77,7 +74,7 @@ class SimulatedBackend:
         """Return the port, 1 to 65535, or None."""
         return self._client.port
 
-    def subscribe(self, sink: Sink, *, initial: bool) -> SimulatedSubscription:
+    def subscribe(self, sink: Sink, *, initial: bool) -> Subscription:
         """Register *sink* for all later changes.
 
         :param initial: whether the current port is pushed first
