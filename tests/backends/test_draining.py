@@ -33,7 +33,8 @@ async def test_wait_after_a_control_returns_when_the_event_was_handled(
     client: SimulatedBackend,
 ) -> None:
     """After a control and the wait, each consumer has handled the event."""
-    first, second = Consumer(client), Consumer(client)
+    first = Consumer(client)
+    second = Consumer(client)
     async with following(first, second):
         for port in (1, None, 65535):
             client.set_port(port)

@@ -219,7 +219,8 @@ def test_miredo_interrupted_cancel_still_waits_for_a_running_push(
     miredo: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call after an interrupted one returns only when the push has returned."""
-    pushing, released = threading.Event(), threading.Event()
+    pushing = threading.Event()
+    released = threading.Event()
 
     def push_for_a_while(subscription: _miredo_subscription.MiredoSubscription) -> None:
         pushing.set()

@@ -42,7 +42,8 @@ def test_controls_work_without_a_subscriber(client: SimulatedBackend) -> None:
 
 def test_restart_gives_another_port() -> None:
     """Each port is a dynamic one unlike the last; one seed gives the same ports."""
-    first, second = SimulatedBackend(seed=7), SimulatedBackend(seed=7)
+    first = SimulatedBackend(seed=7)
+    second = SimulatedBackend(seed=7)
     ports = [first.restart() for _ in range(1000)]
     assert ports == [second.restart() for _ in range(1000)]
     assert all(a != b for a, b in itertools.pairwise(ports))

@@ -101,7 +101,8 @@ class Cgroups:
         self._stack = stack
         self._root = root
         base = parent / f"aioteredo-{os.getpid()}"
-        self.outside, self.inside = base / "miredo.service", base / "container"
+        self.outside = base / "miredo.service"
+        self.inside = base / "container"
         for path in (base, self.outside, self.inside):
             path.mkdir()
             stack.callback(path.rmdir)

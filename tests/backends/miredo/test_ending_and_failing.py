@@ -38,7 +38,8 @@ from ...support.waiting import join, limit, start_thread
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.soak)])
 def test_watches_leave_nothing_open(backend: MiredoBackend, count: int) -> None:
     """After many watches, no descriptor and no thread is left."""
-    before, threads = open_fds(), set(threading.enumerate())
+    before = open_fds()
+    threads = set(threading.enumerate())
     with bound():
         for initial in itertools.islice(itertools.cycle([True, False]), count):
             with watching(backend, initial=initial):
@@ -92,7 +93,8 @@ def test_failure_on_start_leaves_nothing_open(
     """If the process has no free descriptor, the error names the function."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.ExitStack() as holes:
-        before, sink = open_fds(), RecordingSink()
+        before = open_fds()
+        sink = RecordingSink()
         highest = max(map(int, before))
         while (fd := os.open("/dev/null", os.O_RDONLY)) < highest:
             holes.callback(os.close, fd)
@@ -154,7 +156,8 @@ def test_sink_that_raises_is_failed_with_the_cause(backend: MiredoBackend) -> No
         def push(self, port: int | None, notification_type: int) -> None:
             raise ZeroDivisionError
 
-    sink, sock = Broken(), bound()
+    sink = Broken()
+    sock = bound()
     subscription = backend.subscribe(sink, initial=False)
     sock.close()
     error = sink.take()
@@ -165,7 +168,8 @@ def test_sink_that_raises_is_failed_with_the_cause(backend: MiredoBackend) -> No
 
 def test_fork_does_not_disturb_the_parent(backend: MiredoBackend) -> None:
     """The child closes its copies of the descriptors; the parent's watch goes on."""
-    before, sock = open_fds(), bound()
+    before = open_fds()
+    sock = bound()
     with watching(backend) as (sink, _):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads

@@ -93,12 +93,14 @@ def test_miredo_restarted_gives_each_port_and_no_other(lab: Lab, restarts: int) 
 
 def test_miredo_reloaded_gives_its_new_port(lab: Lab) -> None:
     """SIGHUP replaces the worker and its port, and the new port is reported."""
-    watcher, client = lab.watch(), lab.start()
+    watcher = lab.watch()
+    client = lab.start()
     port = lab.wait_for_port()
     assert take_until(watcher, port) == [port]
     for _ in range(3):
         client.reload()
-        old, port = port, lab.wait_for_port(port)
+        old = port
+        port = lab.wait_for_port(port)
         assert take_until(watcher, port) in ([None, port], [port])
         assert port != old
     client.stop()
@@ -108,7 +110,8 @@ def test_miredo_reloaded_gives_its_new_port(lab: Lab) -> None:
 
 def test_miredo_whose_worker_crashes_gives_its_new_port(lab: Lab) -> None:
     """The worker's death is reported, and then the port of the next worker."""
-    watcher, client = lab.watch(), lab.start()
+    watcher = lab.watch()
+    client = lab.start()
     old = lab.wait_for_port()
     assert take_until(watcher, old) == [old]
     client.crash()
@@ -138,7 +141,8 @@ def test_command_line_prints_the_port_across_a_restart(lab: Lab) -> None:
 
 def test_miredo_in_another_network_namespace_is_not_seen(lab: Lab) -> None:
     """A watcher in another network namespace gets no event of Miredo."""
-    elsewhere, watcher = lab.watch("server"), lab.watch()
+    elsewhere = lab.watch("server")
+    watcher = lab.watch()
     lab.start()
     port = lab.wait_for_port()
     assert take_until(watcher, port) == [port]

@@ -78,7 +78,8 @@ def test_lost_events_cause_a_dump(
             raise
 
     monkeypatch.setattr(Listener, "receive", recorded)
-    sock, sink = bound(), RecordingSink()
+    sock = bound()
+    sink = RecordingSink()
     with monkeypatch.context() as patch:
         patch.setattr(_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)

@@ -1,4 +1,4 @@
-"""The changes that a watch notices, and the events that make it look."""
+"""The changes that a watch notices, and the events that cause a dump."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def test_bind_after_a_tunnel_was_announced_is_noticed(
 ) -> None:
     """The repeated dumps after a new tunnel find a bind that no event announces."""
     monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
-    dumps, sink = ObservedDumps(monkeypatch), RecordingSink()
+    dumps = ObservedDumps(monkeypatch)
+    sink = RecordingSink()
     with monkeypatch.context() as patch:
         patch.setattr(_subscription, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
