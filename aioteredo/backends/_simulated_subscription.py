@@ -1,4 +1,4 @@
-"""A sink's registration with a simulated client. The client calls it on one thread."""
+"""A sink's registration with a simulated client, which pushes on one thread."""
 
 from __future__ import annotations
 

@@ -108,7 +108,11 @@ class SocketTable(Netlink):
 
 
 class CloseListener(Listener):
-    """The events of UDP sockets that are closed: of all sockets until it follows one."""
+    """A receiver of an event for each UDP socket that is closed.
+
+    Without a call of :meth:`follow`, it receives the events of all sockets of the network
+    namespace.
+    """
 
     def __init__(self) -> None:
         super().__init__(NETLINK_SOCK_DIAG, SKNLGRP_INET_UDP_DESTROY)
