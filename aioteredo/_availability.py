@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ._errors import TeredoError
-from ._selection import default_name, names, resolve
+from ._selection import backend_names, default_backend_name, resolve
 
 
 class Availability(NamedTuple):
@@ -50,8 +50,8 @@ class Availability(NamedTuple):
 
 def backends() -> Iterator[Availability]:
     """Try each backend that has a name, and yield its port or the reason it fails."""
-    default = default_name()
-    listed = names()
+    default = default_backend_name()
+    listed = backend_names()
     # AIOTEREDO_BACKEND may be misspelt. The user then sees the name with the reason.
     if default is not None and default not in listed:
         listed.append(default)
@@ -64,7 +64,7 @@ def backends() -> Iterator[Availability]:
 def usable_names() -> list[str]:
     """Return the names of the backends that can be used on this machine."""
     usable = []
-    for name in names():
+    for name in backend_names():
         _, reason = _try_backend(name)
         if reason is None:
             usable.append(name)

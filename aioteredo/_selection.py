@@ -121,7 +121,7 @@ def _default() -> tuple[BackendLike, str] | None:
     return PLATFORM_DEFAULT, "the platform's default"
 
 
-def default_name() -> str | None:
+def default_backend_name() -> str | None:
     """Return the name of the default backend.
 
     The result is None if there is no default, or if it is an object of use_backend().
@@ -133,7 +133,7 @@ def default_name() -> str | None:
     return backend if isinstance(backend, str) else None
 
 
-def names() -> list[str]:
+def backend_names() -> list[str]:
     """Return the names of all backends: first the built-in ones, then other packages'."""
     return [*BUILT_IN, *sorted(_entry_points().keys() - BUILT_IN.keys())]
 
@@ -172,7 +172,7 @@ def _make_backend(name: str, source: str) -> Backend:
     if entry_point is None:
         raise BackendUnavailableError(
             f"{source}={name!r}: there is no such backend; choose from "
-            f"{', '.join(map(repr, names()))}"
+            f"{', '.join(map(repr, backend_names()))}"
         )
     try:
         backend: Backend = entry_point.load()()

@@ -6,7 +6,7 @@ import sys
 
 from .._backend import BackendLike
 from .._errors import TeredoError
-from .._selection import default_name
+from .._selection import default_backend_name
 from .._watch import get_teredo_port
 from .output import write_stderr
 
@@ -34,5 +34,5 @@ async def announce(backend: BackendLike | None) -> None:
 
 def describe_client(backend: BackendLike | None) -> str:
     """Return the words for the Teredo client of *backend*, or of the default backend."""
-    name = default_name() if backend is None else backend
+    name = default_backend_name() if backend is None else backend
     return f"the Teredo client of {name}" if isinstance(name, str) else "the Teredo client"

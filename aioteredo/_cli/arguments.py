@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
 
-from .._selection import BUILT_IN, ENVIRONMENT_VARIABLE, default_name, names
+from .._selection import BUILT_IN, ENVIRONMENT_VARIABLE, backend_names, default_backend_name
 from .options import UsageError, invalid_choice, parse_options
 from .reference import BACKEND, COMMANDS, HELP, MAIN
 
@@ -81,12 +81,13 @@ def _check_backend(name: str | None) -> None:
     source = "--backend"
     if name is None:
         # Only the environment can name a default that is wrong, not the platform.
-        name = default_name()
+        name = default_backend_name()
         source = ENVIRONMENT_VARIABLE
 
-    # names() searches all installed packages, which is slow. Try the built-in names first.
-    if name is not None and name not in BUILT_IN and name not in names():
-        raise UsageError(f"{source}: {invalid_choice(name, names())}")
+    # Try the built-in names first: backend_names() searches all installed packages, which
+    # is slow.
+    if name is not None and name not in BUILT_IN and name not in backend_names():
+        raise UsageError(f"{source}: {invalid_choice(name, backend_names())}")
 
 
 def _apply_miredo_options(arguments: Arguments) -> None:
@@ -99,7 +100,7 @@ def _apply_miredo_options(arguments: Arguments) -> None:
     cgroup = arguments.miredo_cgroup
     if user is None and cgroup is None:
         return
-    if (arguments.backend or default_name()) != "miredo":
+    if (arguments.backend or default_backend_name()) != "miredo":
         raise UsageError("--miredo-uid and --miredo-cgroup need --backend miredo")
 
     from ..backends.miredo import MiredoBackend, find_uid

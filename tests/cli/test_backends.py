@@ -130,7 +130,9 @@ def test_command_without_a_default_names_the_option_and_usable_backends(
 ) -> None:
     """The error names ``--backend``, but no argument or function of the library."""
     monkeypatch.delenv("AIOTEREDO_BACKEND", raising=False)
-    monkeypatch.setattr("aioteredo._availability.names", lambda: ["iphlpapi", "simulated"])
+    monkeypatch.setattr(
+        "aioteredo._availability.backend_names", lambda: ["iphlpapi", "simulated"]
+    )
     assert main(arguments) == 1
     assert capsys.readouterr().err == (
         f"aioteredo: there is no default Teredo backend on {sys.platform}; choose one with "

@@ -37,7 +37,7 @@ async def test_backend_of_another_package_is_loaded_by_its_name(
     set_entry_points(monkeypatch, other=OTHER_BACKEND, simulated="nowhere:nothing")
     assert await get_teredo_port(backend="other") == 1234
     await get_teredo_port(backend="simulated")
-    assert _selection.names() == ["iphlpapi", "simulated", "miredo", "other"]
+    assert _selection.backend_names() == ["iphlpapi", "simulated", "miredo", "other"]
 
 
 @pytest.mark.every_loop
