@@ -127,10 +127,14 @@ class _Follower:
             if self.status or self._finished_runs == self._count:
                 return
 
-            # If a change has interrupted the run, that event is the next one.
-            if self._newest is event:
-                with anyio.move_on_after(self._every):
-                    self._newest = await self._receive(events)
+            await self._wait_for_next_run(event, events)
+
+    async def _wait_for_next_run(self, event: PortEvent, events: PortEventStream) -> None:
+        """Wait for the next event, or until CMD is to run again for *event*."""
+        # A change that has interrupted the run is the next event already.
+        if self._newest is event:
+            with anyio.move_on_after(self._every):
+                self._newest = await self._receive(events)
 
     async def _receive(self, events: PortEventStream) -> PortEvent:
         event = await events.receive()

@@ -48,7 +48,10 @@ from .wrong_usage import answer_to_wrong_usage
             "aioteredo port: there is no option '--initial'",
         ),
         (["port", "-x"], "aioteredo port: there is no option '-x'"),
-        (["port", "-jx"], "aioteredo port: --json takes no value"),
+        (
+            ["port", "--backend=simulated", "--miredo-uid=1"],
+            "aioteredo port: --miredo-uid and --miredo-cgroup need --backend miredo",
+        ),
         (["port", "--json=yes"], "aioteredo port: --json takes no value"),
         (
             ["port", "6"],

@@ -78,7 +78,7 @@ async def test_cancelled_exec_waits_for_a_child_of_another_user(
     for name in ("GRACE", "_KILL_TIMEOUT", "_POLL_REFUSED"):
         monkeypatch.setattr(process_group, name, 0.0)
     if not proc:
-        monkeypatch.setattr(group_module, "_members", lambda _: {})
+        monkeypatch.setattr("os.readlink", lambda _: "the /proc of another namespace")
 
     scans = 0
     find_refusal = group_module.find_refusal
