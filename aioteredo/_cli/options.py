@@ -138,8 +138,10 @@ def parse_positive_integer(text: str) -> int:
     """
     if not text.removeprefix("-").isdecimal():
         raise ValueError(f"must be a whole number, not {text!r}")
-    # int() refuses thousands of digits. The first hundred are already too large a number.
-    number = int(text[:100])
+    # int() refuses thousands of digits, and a hundred are already too large a number.
+    sign = "-" if text.startswith("-") else ""
+    digits = text.removeprefix("-").lstrip("0")[:100]
+    number = int(f"{sign}{digits or 0}")
     if number < 1:
         raise ValueError(f"must be 1 or more, not {text}")
     if number > sys.maxsize:

@@ -49,6 +49,10 @@ from .wrong_usage import answer_to_wrong_usage
         ),
         (["port", "-x"], "aioteredo port: there is no option '-x'"),
         (
+            ["watch", "-n-" + "0" * 100 + "1"],
+            "aioteredo watch: --count must be 1 or more, not -" + "0" * 100 + "1",
+        ),
+        (
             ["port", "--backend=simulated", "--miredo-uid=1"],
             "aioteredo port: --miredo-uid and --miredo-cgroup need --backend miredo",
         ),
