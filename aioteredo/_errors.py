@@ -6,8 +6,9 @@
 # └── BackendError (OSError)     a native function returned an error
 #     └── BackendFailedError     the backend failed during a watch (in _mailbox.py)
 
-# No `from __future__ import annotations`: typing.get_type_hints() looks up the names in an
-# annotation that is a string in the module `aioteredo`, which lacks most of them.
+# No `from __future__ import annotations`, which makes strings of the annotations. @public
+# lets the classes say that they belong to `aioteredo`. typing.get_type_hints() would look
+# there for the names in the strings, and would not find most of them.
 
 import errno
 import os

@@ -191,8 +191,8 @@ class Mailbox:
                     return entry
         finally:
             # The woken task clears these itself. If the thread that wakes it cleared
-            # ``_waiting``, another task could start waiting before this one runs, and would
-            # displace it.
+            # ``_waiting``, a second task could start to wait before this one runs. It would
+            # take the event, and this task would have been woken for nothing.
             self._waiting = False
             self._waiters.clear()
 

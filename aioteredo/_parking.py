@@ -95,9 +95,9 @@ class ParkingSpot:
                     raise
                 woken = False
 
-            # From here on only the posted call holds the waiter, and the waiter holds the
-            # task. A loop that is closed before it makes the call drops the call, so the
-            # collector can destroy the task together with its watch.
+            # Remove the waiter, because the deque must not keep the task alive. From here
+            # on only the call that was posted to the loop holds the waiter. A loop that is
+            # closed drops the call, so the collector can destroy the task and its watch.
             with suppress(ValueError):  # the task already runs, and has cleared the deque
                 waiters.remove(waiter)
             return woken

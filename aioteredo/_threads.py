@@ -51,8 +51,9 @@ async def run_sync(
 
     with _Shield():
         try:
-            # Prepared before the thread starts, so that the task suspends even if the call
-            # is faster. asyncio delivers a pending task.cancel() only where it suspends.
+            # Prepared before the thread starts, so that the task suspends here even if the
+            # call has returned by then. asyncio delivers a pending task.cancel() only where
+            # the task suspends, and would otherwise deliver it after this function.
             waiter = spot.prepare()
 
             # Not a daemon thread: the interpreter would freeze it at exit, perhaps in the

@@ -37,8 +37,9 @@ class NotifyingThread:
         self._begin = begin
         self._idle = idle
 
-        # A daemon, because the interpreter joins all other threads before its atexit hooks
-        # run, and one of the hooks cancels the last subscription, which ends this thread.
+        # A daemon, because the interpreter joins all threads that are not daemons before
+        # its atexit hooks run. One of the hooks cancels the last subscription, which ends
+        # this thread.
         self._thread = start_thread(self._work, name="aioteredo simulated", daemon=True)
 
     def run(self, job: Callable[[], T], *, control: bool = False) -> T:

@@ -27,9 +27,9 @@ from .._events import NotificationType
 from .._public import public
 from ._iphlpapi_library import CALLBACK, load, refuse_subinterpreter
 
-# The pages do not say when the initial callback comes, nor on which thread. It may come
-# before NotifyTeredoPortChange has written the handle, later, or never. A callback may also
-# come after CancelMibChangeNotify2. The code below works with each of these.
+# Microsoft's pages do not say when the initial callback comes, nor on which thread. It may
+# come before NotifyTeredoPortChange has written the handle, later, or never. A callback may
+# also come after CancelMibChangeNotify2. The code below works with each of these.
 
 # A plain int, because reading the member of an enum takes time in each callback.
 _INITIAL: Final = NotificationType.INITIAL.value

@@ -85,7 +85,7 @@ class SimulatedBackend:
         """
         return self._client.subscribe(sink, initial=initial)
 
-    # Controls
+    # What a test sees and controls
 
     @property
     def subscriber_count(self) -> int:

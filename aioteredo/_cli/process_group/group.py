@@ -18,7 +18,8 @@ def is_left(group: int) -> bool:
         return False
     except PermissionError:  # Every process that is left belongs to another user.
         pass
-    # Scan twice: the first scan can miss a process that is forked during it.
+    # Scan twice: the first scan can miss a process that is forked during it. The second
+    # one finds that process, unless it forks again just then and ends.
     return _may_live(group) or _may_live(group)
 
 

@@ -61,7 +61,8 @@ class Children:
                 stdout=None,
                 stderr=None,
                 env=environment,
-                # In a group of its own, the child gets no Ctrl-C from the console.
+                # In a group of its own, the child gets no Ctrl-C from the console. Ctrl-C
+                # ends `exec`, which then ends the child.
                 creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
             )
         return Child(process)

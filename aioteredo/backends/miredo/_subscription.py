@@ -22,7 +22,8 @@ from ._inet_diag import CloseListener, SocketTable, UdpSocket
 from ._netlink import NETLINK_ROUTE, EventsLostError, Listener, as_backend_error
 from ._tunnels import RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK, LinkTable, announces_tunnel
 
-# These events can mean that the port has changed:
+# The port is found by a dump of the kernel's UDP sockets (inet_diag). The thread makes a
+# dump when one of these events comes, and at some times without an event:
 #
 # 1. RTM_NEWLINK of a TUN comes before Miredo binds its socket. No event announces the bind
 #    itself. So the dump is repeated, with growing pauses, for RETRY_FOR seconds.

@@ -97,7 +97,8 @@ def run_attempt(
                 await cancel_repeatedly()
             return
 
-        # A task group would be cancelled together with a task that is cancelled natively.
+        # Not in a task group: if task.cancel() ends one of its tasks, anyio cancels the
+        # whole group, and with it cancel_repeatedly().
         task = asyncio.ensure_future(attempt.run())
         await cancel_repeatedly()
         await asyncio.wait([task])

@@ -84,7 +84,7 @@ class World:
         assert not watch.closed
         watch.check_event(receiver.value, early=early)
 
-    # the ends of a watch
+    # how a watch ends
 
     def close_watch(
         self, watch: Watch, way: str, cancellation: Cancellation | None = None
