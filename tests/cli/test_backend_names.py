@@ -65,7 +65,7 @@ def test_built_in_name_is_checked_without_an_import() -> None:
 import sys
 from aioteredo._cli.arguments import parse
 parse(["port", "--backend", "miredo"])
-print(*[name for name in sys.modules if "backends" in name or "metadata" in name])
+print(*[name for name in sys.modules if "backends" in name or "importlib.metadata" in name])
 """
     result = subprocess.run(
         [sys.executable, "-c", code],

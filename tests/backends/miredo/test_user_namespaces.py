@@ -38,8 +38,7 @@ class Sink(queue.SimpleQueue):
 
 backend = MiredoBackend(uid=int(sys.argv[1]))
 clone_newuser = 0x10000000
-assert ctypes.CDLL(None).unshare(clone_newuser) == 0
-print("unshared", flush=True)
+print("refused" if ctypes.CDLL(None).unshare(clone_newuser) else "unshared", flush=True)
 input()
 try:
     if sys.argv[2] == "port":
@@ -72,7 +71,12 @@ def in_user_namespace(uid_map: str, uid: int, what: str) -> Iterator[Iterator[st
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            assert process.stdout.readline() == "unshared\n"
+            answer = process.stdout.readline()
+            if answer == "refused\n":
+                pytest.skip(
+                    "the kernel refuses user namespaces here, as it does in a chroot"
+                )
+            assert answer == "unshared\n"
             Path(f"/proc/{process.pid}/uid_map").write_text(uid_map)
             process.stdin.write("\n")
             process.stdin.flush()
