@@ -14,7 +14,7 @@ import pytest
 from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
-from ..support.command import killed_by, run, run_python
+from ..support.command import killed_by, run, run_interpreter
 from ..support.running import RunningCommand
 from ..support.runs import Runs
 from ..support.waiting import wait_until
@@ -41,7 +41,7 @@ def test_command_with_few_descriptors_works_or_says_why_not(name: str) -> None:
     """With any limit of descriptors, the command works or prints one line."""
     # Below a certain limit, Python itself does not start.
     least = 3
-    while run_python("-c", "", prefix=limit_descriptors(least)).returncode != 0:
+    while run_interpreter("-c", "", prefix=limit_descriptors(least)).returncode != 0:
         least += 1
         assert least < 10
 

@@ -24,7 +24,7 @@ from ..support.command import (
     environment,
     killed_by,
     run,
-    run_python,
+    run_interpreter,
     write_package,
 )
 from ..support.requirements import require
@@ -138,7 +138,7 @@ def test_ctrl_c_kills_python_m_quietly(
 ) -> None:
     """``python -m aioteredo`` dies of Ctrl-C without output, like the script."""
     env = make_environment("subscribe", signal.SIGINT)
-    done = run_python("-m", "aioteredo", "watch", env=env)
+    done = run_interpreter("-m", "aioteredo", "watch", env=env)
     assert (done.returncode, done.stderr) == (killed_by(signal.SIGINT), "")
 
 

@@ -12,7 +12,7 @@ import pytest
 import aioteredo
 from aioteredo import SimulatedBackend, __main__, use_backend
 
-from ..support.command import killed_by, run_python
+from ..support.command import killed_by, run_interpreter
 from .marks import windows
 
 MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
@@ -20,7 +20,7 @@ MODULE = str(Path(aioteredo.__file__).with_name("__main__.py"))
 
 def test_python_m_names_itself_aioteredo() -> None:
     """The usage message of ``python -m aioteredo`` has the command's name."""
-    result = run_python("-m", "aioteredo", "port", "--backend", "no-such-backend")
+    result = run_interpreter("-m", "aioteredo", "port", "--backend", "no-such-backend")
     assert result.returncode == 2
     assert result.stderr.startswith("usage: aioteredo port ")
 
@@ -62,7 +62,7 @@ print(*sys.modules)
         ("'port', '--backend', 'simulated'", loops | slow),
         ("'backends'", loops),
     ):
-        result = run_python("-c", code.format(arguments), check=True)
+        result = run_interpreter("-c", code.format(arguments), check=True)
         loaded = {*result.stdout.splitlines()[-1].split()}
 
         assert "aioteredo" in loaded
@@ -74,7 +74,7 @@ def test_importing_the_package_imports_no_other_module() -> None:
     """Ctrl-C would print a traceback while ``import aioteredo`` imported other modules."""
     code = "import sys; before = {*sys.modules}; import aioteredo; "
     code += "print({*sys.modules} - before)"
-    done = run_python("-c", code)
+    done = run_interpreter("-c", code)
     assert (done.stdout, done.stderr) == ("{'aioteredo'}\n", "")
 
 
@@ -96,7 +96,7 @@ sys.exit(main())
 
 def test_ctrl_c_during_an_import_ends_the_command_quietly() -> None:
     """Ctrl-C while the command imports its modules ends it without a traceback."""
-    result = run_python("-c", INTERRUPTED_IMPORT)
+    result = run_interpreter("-c", INTERRUPTED_IMPORT)
     assert result.returncode == killed_by(signal.SIGINT)
     assert (result.stdout, result.stderr) == ("", "")
 

@@ -70,7 +70,7 @@ def run(
     return _run([*prefix, *command(*arguments)], **options)
 
 
-def run_python(
+def run_interpreter(
     *arguments: str, prefix: tuple[str, ...] = (), **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run this interpreter to its end, within the limit, as with ``"-c", code``.
