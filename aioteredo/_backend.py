@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from ._errors import BackendError
 from ._public import public
+
+T_contra = TypeVar("T_contra", contravariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
 @public
 class Sink(Protocol):
     """The receiver of notifications. Its methods never block and never raise."""
 
-    def push(self, port: int | None, notification_type: int) -> None:
+    def push(self, port: int | None, notification_type: int, /) -> None:
         """Deliver a notification. From any thread, but one call at a time.
 
         :param port: the UDP port, 1 to 65535, or None if the Teredo client has no port
@@ -66,3 +69,23 @@ class Backend(Protocol):
 
 
 BackendLike: TypeAlias = Backend | str
+
+
+# The core does not depend on the kind of the values that a backend pushes.
+
+
+class SinkOf(Protocol[T_contra]):
+    """A :class:`Sink` for values of any kind."""
+
+    def push(self, value: T_contra, notification_type: int, /) -> None:
+        """Deliver a notification. From any thread, but one call at a time."""
+
+    def fail(self, error: BackendError) -> None:
+        """Report that the backend has failed and will deliver nothing more."""
+
+
+class Subscribe(Protocol[T_co]):
+    """The method of a backend that registers a sink for one kind of values."""
+
+    def __call__(self, sink: SinkOf[T_co], *, initial: bool) -> Subscription:
+        """Register *sink*, as :meth:`Backend.subscribe` does."""

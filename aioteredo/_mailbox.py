@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError
 from anyio.lowlevel import checkpoint
 
 from ._errors import BackendError
-from ._events import NotificationType, PortEvent
+from ._events import NotificationType
 from ._loop import EventLoop
 from ._parking import ParkingSpot
 from ._public import public
@@ -23,12 +23,15 @@ from ._public import public
 # turn. Without a limit, a fast client would starve them. tokio uses the same number.
 BUDGET: Final = 128
 
+ValueT = TypeVar("ValueT")
+EventT = TypeVar("EventT", bound=tuple[Any, ...])
+
 _TYPES: Final[dict[int, NotificationType | int]] = {t.value: t for t in NotificationType}
 _new_tuple = tuple.__new__
 
-# The number of the notification, the port, the notification type, monotonic_ns. The numbers
-# begin at 1, and each push() takes the next one.
-_Entry: TypeAlias = tuple[int, int | None, int, int]
+# The number of the notification, the value, the notification type and monotonic_ns. The
+# numbers begin at 1, and each push() takes the next one.
+_Entry: TypeAlias = tuple[int, ValueT, int, int]
 
 
 @public
@@ -40,13 +43,18 @@ class BackendFailedError(BackendError, BrokenResourceError):
     """
 
 
-class Mailbox:
-    """A :class:`~aioteredo.Sink` on one side, ``receive`` on the other."""
+class Mailbox(Generic[ValueT, EventT]):
+    """A sink for the values of a backend on one side, ``receive`` on the other.
+
+    :param event_class: the class of the events: a named tuple of a value, its notification
+        type, ``missed`` and ``monotonic_ns``
+    """
 
     __slots__ = (
         "_budget",
         "_checkpoint",
         "_error",
+        "_event_class",
         "_events",
         "_last_pushed",
         "_last_received",
@@ -64,14 +72,17 @@ class Mailbox:
     that the consumer has handled its events.
     """
 
-    def __init__(self, loop: EventLoop, max_buffer_size: int) -> None:
+    def __init__(
+        self, loop: EventLoop, max_buffer_size: int, event_class: type[EventT]
+    ) -> None:
         spot = ParkingSpot(loop)
         self._waiters = spot.waiters
         self._prepare = spot.prepare
         self._wake = spot.wake
         self._checkpoint = loop.checkpoint
+        self._event_class = event_class
 
-        self._events: deque[_Entry] = deque(maxlen=max_buffer_size)
+        self._events: deque[_Entry[ValueT]] = deque(maxlen=max_buffer_size)
         self._error: BackendError | None = None
         self._last_pushed = 0  # the number of the newest notification
         self._last_received = 0  # the number of the newest event that was received
@@ -117,18 +128,18 @@ class Mailbox:
     # closed mailbox has a deque that holds nothing (maxlen=0), so a late push() needs no
     # test.
 
-    def push(self, port: int | None, notification_type: int) -> None:
+    def push(self, value: ValueT, notification_type: int, /) -> None:
         """Add an event. From any thread, one call at a time. Never blocks.
 
         A MemoryError means that the consumer could not be woken. The event is in the
         buffer, and the next call tries to wake the consumer again.
         """
         self._last_pushed = number = self._last_pushed + 1
-        self._events.append((number, port, notification_type, monotonic_ns()))
+        self._events.append((number, value, notification_type, monotonic_ns()))
         if self._waiters:
             self._wake()
 
-    async def receive(self) -> PortEvent:
+    async def receive(self) -> EventT:
         """Receive the oldest event, and wait for it if there is none. In the loop's thread.
 
         :raises ClosedResourceError: after :meth:`close`
@@ -146,13 +157,13 @@ class Mailbox:
         if entry is None:
             entry = await self._wait()
 
-        number, port, notification_type, ns = entry
+        number, value, notification_type, ns = entry
         missed = number - self._last_received - 1
         self._last_received = number
         kind = _TYPES.get(notification_type, notification_type)
-        return _new_tuple(PortEvent, (port, kind, missed, ns))
+        return _new_tuple(self._event_class, (value, kind, missed, ns))
 
-    def _take(self) -> _Entry | None:
+    def _take(self) -> _Entry[ValueT] | None:
         # Read the error before popping. fail() comes after the last push(), so if it is
         # set here, an empty deque means that no event is left. Read afterwards, it could
         # overtake an event that was pushed in between.
@@ -168,7 +179,7 @@ class Mailbox:
             raise _failure(error)
         return None
 
-    async def _wait(self) -> _Entry:
+    async def _wait(self) -> _Entry[ValueT]:
         if self._waiting:
             raise BusyResourceError("receiving from")
 

@@ -9,16 +9,18 @@ import atexit
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from threading import RLock
-from typing import Final
+from typing import Final, TypeVar
 
 from anyio.lowlevel import checkpoint
 
-from ._backend import Backend, BackendLike, Sink, Subscription
+from ._backend import Backend, BackendLike, SinkOf, Subscribe, Subscription
 from ._fork import after_fork_in_child
 from ._loop import EventLoop
 from ._reaper import reaper
 from ._selection import resolve
 from ._threads import run_sync
+
+T = TypeVar("T")
 
 # The subscription of each registration that has not been cancelled yet.
 _subscriptions: Final[dict[Registration, Subscription]] = {}
@@ -67,12 +69,19 @@ class Registration:
         self.orphaned = False
         """Whether it was cancelled because its event loop had been closed."""
 
-    async def open(self, backend: BackendLike | None, sink: Sink, initial: bool) -> None:
+    async def open(
+        self,
+        backend: BackendLike | None,
+        select: Callable[[Backend], Subscribe[T]],
+        sink: SinkOf[T],
+        initial: bool,
+    ) -> None:
         """Subscribe *sink*.
 
         If this raises, a subscription that was made has been cancelled, or will be soon
         by another thread.
 
+        :param select: returns the method of a backend that subscribes *sink*
         :raises BackendError: if the system refuses, or no thread can be started
         :raises BackendUnavailableError: if the backend cannot work here
         :raises TypeError: if the backend's ``subscribe`` returns no subscription
@@ -86,7 +95,7 @@ class Registration:
             resolved = resolve(backend)
             self.backend = resolved
 
-            subscription = resolved.subscribe(sink, initial=initial)
+            subscription = select(resolved)(sink, initial=initial)
             if not callable(getattr(subscription, "cancel", None)):
                 raise TypeError(
                     f"subscribe() of {resolved!r} must return an object with a method "

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, SupportsIndex
 from anyio.abc import UnreliableObjectReceiveStream
 from anyio.lowlevel import checkpoint
 
-from ._backend import BackendLike
+from ._backend import Backend, BackendLike, Subscribe
 from ._checks import check_integer
 from ._events import PortEvent
 from ._loop import current_loop
@@ -96,6 +96,10 @@ def _refuse_to_copy(watch: object) -> NoReturn:
     )
 
 
+def _subscribe_to_ports(backend: Backend) -> Subscribe[int | None]:
+    return backend.subscribe
+
+
 @public
 class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     """The events of one watch, in the system's order, for one task at a time.
@@ -113,7 +117,9 @@ class PortEventStream(UnreliableObjectReceiveStream[PortEvent]):
     # async fixture enters a watch in one task and leaves it in another one, and these would
     # refuse to be left there.
 
-    def __init__(self, mailbox: Mailbox, registration: Registration) -> None:
+    def __init__(
+        self, mailbox: Mailbox[int | None, PortEvent], registration: Registration
+    ) -> None:
         self._mailbox = mailbox
         self._registration = registration
 
@@ -217,12 +223,14 @@ class _Watch(AbstractAsyncContextManager[PortEventStream, None]):
             )
 
         loop = current_loop()
-        mailbox = Mailbox(loop, self._max_buffer_size)
+        mailbox = Mailbox[int | None, PortEvent](loop, self._max_buffer_size, PortEvent)
         registration = Registration(loop)
         self._stream = PortEventStream(mailbox, registration)
 
         try:
-            await registration.open(self._backend, mailbox, bool(self._initial))
+            await registration.open(
+                self._backend, _subscribe_to_ports, mailbox, bool(self._initial)
+            )
         except BaseException:
             # The user has never had the stream, so its finalizer must not warn that it is
             # unclosed.

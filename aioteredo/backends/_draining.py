@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._backend import Sink
 
@@ -86,7 +86,7 @@ def _undrained(sinks: Iterable[Sink | None]) -> list[str]:
     ]
 
 
-def _describe(stream: Mailbox) -> str:
+def _describe(stream: Mailbox[Any, Any]) -> str:
     count = stream.buffered
     if count == 0:
         return "holds no event, but its consumer does not wait for the next one"

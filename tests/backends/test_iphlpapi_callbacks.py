@@ -13,6 +13,7 @@ from aioteredo._mailbox import Mailbox
 from aioteredo.backends import iphlpapi
 
 from ..native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
+from ..support.mailboxes import PortMailbox
 from ..support.streams import receive
 
 every_loop = pytest.mark.every_loop
@@ -77,7 +78,7 @@ async def test_exception_in_the_callback_ends_the_stream(
 ) -> None:
     """After the earlier events, each receive() raises with the exception as its cause."""
 
-    def push(self: Mailbox, port: int | None, notification_type: int) -> None:
+    def push(self: PortMailbox, port: int | None, notification_type: int) -> None:
         if port == 3:
             raise ZeroDivisionError
         real_push(self, port, notification_type)

@@ -18,6 +18,7 @@ from aioteredo import PortEvent, SimulatedBackend, _registration, watch_teredo_p
 from aioteredo._mailbox import Mailbox
 
 from ..native import StandIn
+from ..support.mailboxes import PortMailbox
 from ..support.streams import receive
 from ..support.waiting import eventually, in_time, join, limit, start_thread, wait_until
 
@@ -75,7 +76,7 @@ async def test_watch_dropped_by_its_own_callback_is_cancelled(stand_in: StandIn)
     caught: list[warnings.WarningMessage] = []
     original = Mailbox.push
 
-    def push(self: Mailbox, port: int | None, kind: int) -> None:
+    def push(self: PortMailbox, port: int | None, kind: int) -> None:
         # The notifying thread catches its own warning. On free-threaded builds warning
         # filters belong to a context, and this thread does not have the test's context.
         with warnings.catch_warnings(record=True) as seen:

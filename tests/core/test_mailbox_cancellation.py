@@ -14,7 +14,8 @@ from anyio import (
 
 from aioteredo import PortEvent
 from aioteredo._loop import current_loop
-from aioteredo._mailbox import Mailbox
+
+from ..support.mailboxes import PortMailbox, port_mailbox
 
 every_loop = pytest.mark.every_loop
 
@@ -22,7 +23,7 @@ every_loop = pytest.mark.every_loop
 @every_loop
 async def test_receive_in_a_cancelled_scope_takes_no_event() -> None:
     """In a scope that is already cancelled, ``receive`` raises and leaves the event."""
-    mailbox = Mailbox(current_loop(), 10)
+    mailbox = port_mailbox(current_loop(), 10)
     mailbox.push(1, 0)
 
     with anyio.CancelScope() as scope:
@@ -37,7 +38,7 @@ async def test_receive_in_a_cancelled_scope_takes_no_event() -> None:
 @every_loop
 async def test_task_that_cancels_its_own_scope_receives_no_further_event() -> None:
     """The event after the cancellation stays in the buffer."""
-    mailbox = Mailbox(current_loop(), 10)
+    mailbox = port_mailbox(current_loop(), 10)
     for port in (1, 2, 3):
         mailbox.push(port, 0)
     received = []
@@ -55,7 +56,7 @@ async def test_task_that_cancels_its_own_scope_receives_no_further_event() -> No
 @every_loop
 async def test_receive_in_a_shielded_scope_returns_the_event() -> None:
     """A shield holds off the cancellation of the scope around it."""
-    mailbox = Mailbox(current_loop(), 10)
+    mailbox = port_mailbox(current_loop(), 10)
     mailbox.push(1, 0)
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -66,7 +67,7 @@ async def test_receive_in_a_shielded_scope_returns_the_event() -> None:
 @every_loop
 async def test_cancellation_is_raised_even_if_the_mailbox_is_closed() -> None:
     """``receive`` in a cancelled scope does not raise ClosedResourceError."""
-    mailbox = Mailbox(current_loop(), 10)
+    mailbox = port_mailbox(current_loop(), 10)
     mailbox.close()
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -77,7 +78,7 @@ async def test_cancellation_is_raised_even_if_the_mailbox_is_closed() -> None:
 @pytest.mark.asyncio_loops
 async def test_task_cancel_is_delivered_where_the_task_suspends() -> None:
     """A buffered event is received first, and CancelledError is raised at the wait."""
-    mailbox = Mailbox(current_loop(), 10)
+    mailbox = port_mailbox(current_loop(), 10)
     mailbox.push(1, 0)
     task = asyncio.current_task()
     assert task is not None
@@ -92,7 +93,7 @@ def test_receive_on_trio_is_always_a_checkpoint() -> None:
     """``receive`` executes a checkpoint, whether it has to wait or not."""
 
     async def main() -> None:
-        mailbox = Mailbox(current_loop(), 10)
+        mailbox = port_mailbox(current_loop(), 10)
         mailbox.push(1, 0)
         with trio.testing.assert_checkpoints():
             await mailbox.receive()
@@ -106,7 +107,7 @@ def test_receive_on_trio_is_always_a_checkpoint() -> None:
         with trio.testing.assert_checkpoints(), pytest.raises(ClosedResourceError):
             await mailbox.receive()
 
-    async def push_when_blocked(mailbox: Mailbox) -> None:
+    async def push_when_blocked(mailbox: PortMailbox) -> None:
         await trio.testing.wait_all_tasks_blocked()
         mailbox.push(2, 0)
 

@@ -16,7 +16,9 @@ from anyio import (
 
 from aioteredo import BackendError, PortEvent
 from aioteredo._loop import current_loop
-from aioteredo._mailbox import BackendFailedError, Mailbox
+from aioteredo._mailbox import BackendFailedError
+
+from ..support.mailboxes import port_mailbox
 
 every_loop = pytest.mark.every_loop
 
@@ -24,7 +26,7 @@ every_loop = pytest.mark.every_loop
 @every_loop
 async def test_failure_is_raised_after_the_buffered_events_and_each_time() -> None:
     """The buffered events are received first, then each ``receive`` raises the failure."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     mailbox.push(1, 0)
     mailbox.fail(BackendError("GetTeredoPort", 31))
     assert await mailbox.receive() == PortEvent(1)
@@ -37,7 +39,7 @@ async def test_failure_is_raised_after_the_buffered_events_and_each_time() -> No
 @every_loop
 async def test_failure_is_a_backend_error_and_a_broken_resource_error() -> None:
     """The exception has the text, the code, the cause and the notes of the failure."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     error = BackendError("GetTeredoPort", 31)
     error.__cause__ = cause = ZeroDivisionError()
     error.add_note("a note")
@@ -61,7 +63,7 @@ async def test_failure_of_a_subclass_is_the_cause() -> None:
     class OwnError(BackendError):
         pass
 
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     error = OwnError("GetTeredoPort", 31)
     mailbox.fail(error)
     with pytest.raises(BackendFailedError) as raised:
@@ -74,7 +76,7 @@ async def test_failure_of_a_subclass_is_the_cause() -> None:
 async def test_failure_is_a_new_exception_each_time() -> None:
     """The traceback, context and notes of one consumer are not in another's exception."""
     error = BackendError("GetTeredoPort", 31)
-    mailboxes = [Mailbox(current_loop(), 2) for _ in range(2)]
+    mailboxes = [port_mailbox(current_loop(), 2) for _ in range(2)]
     raised: list[BackendError] = []
 
     for mailbox in (*mailboxes, mailboxes[0]):
@@ -107,7 +109,7 @@ async def test_failure_leaves_no_reference_cycle() -> None:
             await mailbox.receive()
         return weakref.ref(local)
 
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     mailbox.fail(BackendError("GetTeredoPort", 31))
     gc.collect()
     gc.disable()
@@ -122,7 +124,7 @@ async def test_failure_leaves_no_reference_cycle() -> None:
 @every_loop
 async def test_failure_wakes_the_consumer() -> None:
     """A task that waits is woken and gets the failure."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
 
     async def wait() -> None:
         with pytest.raises(BackendError):
@@ -146,7 +148,7 @@ async def test_event_and_failure_after_the_first_look_come_in_order() -> None:
                 raise IndexError
             return super().popleft()
 
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     mailbox._events = PushAndFailAtFirstPop(maxlen=2)
     assert await mailbox.receive() == PortEvent(1)
     with pytest.raises(BackendError):

@@ -10,7 +10,9 @@ from anyio.lowlevel import checkpoint
 
 from aioteredo import BackendError
 from aioteredo._loop import current_loop
-from aioteredo._mailbox import BUDGET, Mailbox
+from aioteredo._mailbox import BUDGET
+
+from ..support.mailboxes import PortMailbox, port_mailbox
 
 every_loop = pytest.mark.every_loop
 
@@ -27,14 +29,14 @@ class OtherTask:
             self.turns += 1
 
 
-def full_mailbox(count: int) -> Mailbox:
-    mailbox = Mailbox(current_loop(), 10 * BUDGET)
+def full_mailbox(count: int) -> PortMailbox:
+    mailbox = port_mailbox(current_loop(), 10 * BUDGET)
     for _ in range(count):
         mailbox.push(1, 0)
     return mailbox
 
 
-async def receive(mailbox: Mailbox, count: int) -> None:
+async def receive(mailbox: PortMailbox, count: int) -> None:
     for _ in range(count):
         await mailbox.receive()
 
@@ -101,7 +103,7 @@ async def test_others_run_once_for_each_budget_and_a_wait_renews_it() -> None:
 @every_loop
 async def test_task_that_receives_a_failure_repeatedly_lets_others_run() -> None:
     """A task that goes on receiving after a failure does not starve other tasks."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     mailbox.fail(BackendError("GetTeredoPort", 31))
     other = OtherTask()
 

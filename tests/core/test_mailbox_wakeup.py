@@ -16,7 +16,8 @@ from anyio import (
 
 from aioteredo import PortEvent
 from aioteredo._loop import EventLoop, current_loop
-from aioteredo._mailbox import Mailbox
+
+from ..support.mailboxes import port_mailbox
 
 every_loop = pytest.mark.every_loop
 
@@ -36,7 +37,7 @@ def with_spied_post(spy: Callable[[], object]) -> EventLoop:
 async def test_push_posts_nothing_for_a_cancelled_consumer() -> None:
     """Nothing is posted for a task that no longer waits."""
     posts = []
-    mailbox = Mailbox(with_spied_post(lambda: posts.append(1)), 4)
+    mailbox = port_mailbox(with_spied_post(lambda: posts.append(1)), 4)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(mailbox.receive)
@@ -51,7 +52,7 @@ async def test_push_posts_nothing_for_a_cancelled_consumer() -> None:
 async def test_event_is_appended_before_the_wakeup_is_posted() -> None:
     """A loop that runs the posted call at once finds the event."""
     held = []
-    mailbox = Mailbox(with_spied_post(lambda: held.append(len(mailbox._events))), 2)
+    mailbox = port_mailbox(with_spied_post(lambda: held.append(len(mailbox._events))), 2)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(mailbox.receive)
@@ -75,7 +76,7 @@ async def test_event_between_the_first_look_and_the_sleep_is_received() -> None:
                 for port in self.late:
                     mailbox.push(port, 0)
 
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     mailbox._events = PushAfterFirstPop(maxlen=2)
 
     assert await mailbox.receive() == PortEvent(1)
@@ -85,7 +86,7 @@ async def test_event_between_the_first_look_and_the_sleep_is_received() -> None:
 async def test_push_posts_nothing_unless_the_consumer_sleeps() -> None:
     """Nothing is posted while no task waits, or after the task was woken."""
     posts = []
-    mailbox = Mailbox(with_spied_post(lambda: posts.append(received[:])), 4)
+    mailbox = port_mailbox(with_spied_post(lambda: posts.append(received[:])), 4)
     received = list[int | None]()
 
     async def read() -> None:
@@ -111,7 +112,7 @@ async def test_push_posts_nothing_unless_the_consumer_sleeps() -> None:
 @every_loop
 async def test_closing_wakes_the_consumer() -> None:
     """A task that waits gets ClosedResourceError when the mailbox is closed."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
 
     async def wait() -> None:
         with pytest.raises(ClosedResourceError):
@@ -134,7 +135,7 @@ async def test_push_after_a_failed_wakeup_wakes_the_consumer() -> None:
             raise error
         loop.post(*args)
 
-    mailbox = Mailbox(replace(loop, post=post), 4)
+    mailbox = port_mailbox(replace(loop, post=post), 4)
     received = []
 
     async def read() -> None:
@@ -153,7 +154,7 @@ async def test_push_after_a_failed_wakeup_wakes_the_consumer() -> None:
 @every_loop
 async def test_task_that_was_woken_and_has_not_run_yet_still_waits() -> None:
     """Another task gets BusyResourceError until the woken task has run."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     received = []
 
     async def wait() -> None:
@@ -173,7 +174,7 @@ async def test_task_that_was_woken_and_has_not_run_yet_still_waits() -> None:
 @every_loop
 async def test_spurious_wakeup_does_not_end_the_wait() -> None:
     """A task that is woken without an event sleeps again, and receives the next event."""
-    mailbox = Mailbox(current_loop(), 2)
+    mailbox = port_mailbox(current_loop(), 2)
     async with anyio.create_task_group() as tasks:
         received = []
 
