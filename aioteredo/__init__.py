@@ -5,6 +5,7 @@
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from ._addresses import TeredoAddress
     from ._backend import Backend, BackendLike, Sink, Subscription
     from ._errors import BackendError, BackendUnavailableError, TeredoError
     from ._events import (
@@ -38,6 +39,7 @@ __all__ = [
     "SimulatedBackend",
     "Sink",
     "Subscription",
+    "TeredoAddress",
     "TeredoError",
     "get_teredo_port",
     "use_backend",
@@ -54,6 +56,8 @@ if not TYPE_CHECKING:  # pragma: no branch
         # Each module is imported by a statement. Tools that freeze a program look for
         # such statements, and would leave out a module that is imported by its name.
         match name:
+            case "TeredoAddress":
+                from . import _addresses as module
             case "Backend" | "BackendLike" | "Sink" | "Subscription":
                 from . import _backend as module
             case "use_backend":
