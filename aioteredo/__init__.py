@@ -6,7 +6,14 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._addresses import TeredoAddress
-    from ._backend import Backend, BackendLike, Sink, Subscription
+    from ._backend import (
+        AddressBackend,
+        AddressSink,
+        Backend,
+        BackendLike,
+        Sink,
+        Subscription,
+    )
     from ._errors import BackendError, BackendUnavailableError, TeredoError
     from ._events import (
         TEREDO_MULTICAST_ADDRESS,
@@ -26,6 +33,8 @@ __version__ = "0.1.0"  # a literal, so that a frozen program without metadata ha
 __all__ = [
     "TEREDO_MULTICAST_ADDRESS",
     "TEREDO_MULTICAST_PORT",
+    "AddressBackend",
+    "AddressSink",
     "Backend",
     "BackendError",
     "BackendFailedError",
@@ -58,7 +67,14 @@ if not TYPE_CHECKING:  # pragma: no branch
         match name:
             case "TeredoAddress":
                 from . import _addresses as module
-            case "Backend" | "BackendLike" | "Sink" | "Subscription":
+            case (
+                "AddressBackend"
+                | "AddressSink"
+                | "Backend"
+                | "BackendLike"
+                | "Sink"
+                | "Subscription"
+            ):
                 from . import _backend as module
             case "use_backend":
                 from . import _selection as module

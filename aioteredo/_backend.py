@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias, TypeVar
 
+from ._addresses import TeredoAddress
 from ._errors import BackendError
 from ._public import public
 
@@ -69,6 +70,70 @@ class Backend(Protocol):
 
 
 BackendLike: TypeAlias = Backend | str
+
+
+@public
+class AddressSink(Protocol):
+    """The receiver of Teredo addresses. Its methods never block."""
+
+    def push(self, addresses: tuple[TeredoAddress, ...], notification_type: int, /) -> None:
+        """Deliver a notification. From any thread, but one call at a time.
+
+        :param addresses: all usable Teredo addresses of the machine, in any order; empty if
+            there is none
+        :param notification_type: a value of :class:`NotificationType`
+        """
+
+    def fail(self, error: BackendError) -> None:
+        """Report that the backend has failed and will deliver nothing more.
+
+        From any thread, after the last call of :meth:`push`.
+        """
+
+
+@public
+class AddressBackend(Protocol):
+    """A source of Teredo addresses: the methods that a :class:`Backend` may have as well.
+
+    They are optional. Without them, the functions for addresses raise
+    :exc:`BackendUnavailableError`, and the functions for ports work.
+
+    An address is *usable* once a program can bind a socket to it: duplicate address
+    detection has ended. The methods report usable addresses only. They may block, and may
+    be called in any thread.
+    """
+
+    def get_addresses(self) -> tuple[TeredoAddress, ...]:
+        """Return all usable Teredo addresses, in any order; empty if there is none.
+
+        :raises BackendError: if the addresses cannot be read
+        :raises BackendUnavailableError: if this system has no Teredo client, or cannot
+            report addresses
+        """
+
+    def subscribe_addresses(self, sink: AddressSink, *, initial: bool) -> Subscription:
+        """Register *sink*, so that all addresses are pushed after each later change.
+
+        This method keeps the rules of :meth:`Backend.subscribe`. It may push the same
+        addresses repeatedly, because a watch ignores them if they have not changed.
+
+        :param initial: True to push the current addresses with ``NotificationType.INITIAL``
+            before this returns, in order with the changes
+        :raises BackendError: if the system refuses, or cannot read the addresses
+        :raises BackendUnavailableError: as for :meth:`get_addresses`
+        """
+
+    def subscribe_stable_addresses(self, sink: AddressSink) -> Subscription:
+        """Register *sink*, so that the addresses are pushed once they are stable.
+
+        The addresses are stable when none of them waits for duplicate address detection,
+        and the Teredo client, if there is one, has woken up and has qualified. The push has
+        the type ``NotificationType.INITIAL``, and may come before this returns. Further
+        pushes are ignored.
+
+        :raises BackendError: if the system refuses, or cannot read the addresses
+        :raises BackendUnavailableError: as for :meth:`get_addresses`
+        """
 
 
 # The core does not depend on the kind of the values that a backend pushes.
