@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         PortEvent,
     )
     from ._mailbox import BackendFailedError
+    from ._port_watch import PortEventStream, get_teredo_port, watch_teredo_port
     from ._selection import use_backend
-    from ._watch import PortEventStream, get_teredo_port, watch_teredo_port
     from .backends.iphlpapi import IphlpapiBackend
     from .backends.miredo import MiredoBackend
     from .backends.simulated import SimulatedBackend
@@ -90,7 +90,7 @@ if not TYPE_CHECKING:  # pragma: no branch
             case "BackendFailedError":
                 from . import _mailbox as module
             case "PortEventStream" | "get_teredo_port" | "watch_teredo_port":
-                from . import _watch as module
+                from . import _port_watch as module
             case "IphlpapiBackend":
                 from .backends import iphlpapi as module
             case "MiredoBackend":

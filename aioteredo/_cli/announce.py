@@ -6,8 +6,8 @@ import sys
 
 from .._backend import BackendLike
 from .._errors import TeredoError
+from .._port_watch import get_teredo_port
 from .._selection import default_backend_name
-from .._watch import get_teredo_port
 from .output import write_stderr
 
 

@@ -9,7 +9,7 @@ import anyio
 
 from .._backend import BackendLike
 from .._events import PortEvent
-from .._watch import PortEventStream, watch_teredo_port
+from .._port_watch import PortEventStream, watch_teredo_port
 from . import process_group
 from .announce import announce
 from .executable import NotExecutableError, find_executable

@@ -12,7 +12,7 @@ import anyio
 
 from .._backend import BackendLike
 from .._events import PortEvent
-from .._watch import watch_teredo_port
+from .._port_watch import watch_teredo_port
 from .announce import announce
 from .hang_up import wait_for_hang_up
 from .output import LineWriter, run_on_thread

@@ -90,7 +90,7 @@ def interrupt() -> Iterator[Callable[[str], None]]:
 @pytest.mark.parametrize(
     "place",
     [
-        "PortEventStream._leave",
+        "EventStream._leave",
         "Mailbox.close",
         "ParkingSpot.__init__.<locals>.wake",
         "Registration.close",
@@ -145,7 +145,7 @@ def test_stream_whose_closing_ctrl_c_prevented_warns(
     async def main() -> None:
         watch = watch_teredo_port(backend=client)
         await watch.__aenter__()
-        interrupt("_Watch.__aexit__")
+        interrupt("Watch.__aexit__")
         await watch.__aexit__(None, None, None)
 
     with pytest.warns(ResourceWarning, match="unclosed"):

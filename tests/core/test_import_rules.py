@@ -17,7 +17,9 @@ import aioteredo
 PACKAGE: Final = Path(aioteredo.__file__).parent
 
 CORE_THAT_BACKENDS_AVOID: Final = (
+    "aioteredo._port_watch",
     "aioteredo._watch",
+    "aioteredo._stream",
     "aioteredo._registration",
     "aioteredo._selection",
 )
