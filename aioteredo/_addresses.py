@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
@@ -79,3 +80,18 @@ class TeredoAddress(IPv6Address):
     def mapped_address(self) -> IPv4Address:
         """The external IPv4 address that the NAT has given the client."""
         return IPv4Address(~int(self) & 0xFFFFFFFF)
+
+
+def in_order(addresses: Iterable[TeredoAddress]) -> tuple[TeredoAddress, ...]:
+    """Return *addresses* sorted and without repetitions.
+
+    A backend returns them in the order of its system, which may change although the
+    addresses stay the same. Only sorted tuples can be compared.
+    """
+    return tuple(sorted(set(addresses)))
+
+
+def with_mapped_port(address: TeredoAddress, port: int) -> TeredoAddress:
+    """Return *address* with another mapped port."""
+    without_port = int(address) & ~(0xFFFF << 32)
+    return TeredoAddress(without_port | (~port & 0xFFFF) << 32)

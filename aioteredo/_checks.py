@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 
 
 def check_integer(
@@ -22,3 +23,17 @@ def check_integer(
     if not lowest <= number <= highest:
         raise ValueError(f"{name} must be {lowest} to {highest}{alternative}, not {number}")
     return number
+
+
+def check_seconds(name: str, seconds: float) -> None:
+    """Check a number of seconds for which a thread may wait.
+
+    :raises TypeError: if *seconds* is not a number
+    :raises ValueError: if *seconds* is not more than 0, or is too large
+    """
+    try:
+        in_range = 0 < seconds <= threading.TIMEOUT_MAX
+    except TypeError:
+        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}") from None
+    if not in_range:
+        raise ValueError(f"{name} must be seconds, more than 0, not {seconds!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .._backend import Sink
+from .._backend import SinkOf
 
 if TYPE_CHECKING:
     from .._mailbox import Mailbox
@@ -21,7 +21,7 @@ class DrainWaits:
     def __init__(self) -> None:
         self._wakes: list[Callable[[], object]] = []
 
-    def follow(self, sink: Sink) -> None:
+    def follow(self, sink: SinkOf[Any]) -> None:
         """Check the streams again each time that the consumer of *sink* begins to wait."""
         from .._mailbox import Mailbox
 
@@ -41,7 +41,7 @@ class DrainWaits:
 
     async def wait(
         self,
-        sinks: Callable[[], Iterable[Sink | None]],
+        sinks: Callable[[], Iterable[SinkOf[Any] | None]],
         timeout: float,  # noqa: ASYNC109 - at the limit, the error names the streams
     ) -> None:
         """Return once all of *sinks* that are streams are drained.
@@ -75,7 +75,7 @@ class DrainWaits:
             )
 
 
-def _undrained(sinks: Iterable[Sink | None]) -> list[str]:
+def _undrained(sinks: Iterable[SinkOf[Any] | None]) -> list[str]:
     from .._mailbox import Mailbox
 
     streams = [sink for sink in sinks if isinstance(sink, Mailbox)]

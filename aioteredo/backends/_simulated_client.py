@@ -1,4 +1,4 @@
-"""The client behind SimulatedBackend: its port, its subscriptions and its thread.
+"""The client behind SimulatedBackend: its subscriptions and the thread that notifies.
 
 It notifies as Windows does: on a separate thread, one call at a time. It does not imitate
 native misbehaviour, such as callbacks that overlap.
@@ -7,25 +7,23 @@ native misbehaviour, such as callbacks that overlap.
 from __future__ import annotations
 
 import errno
-import random
 import weakref
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .._backend import Sink
+from .._backend import AddressSink, Sink, SinkOf
 from .._errors import BackendError, TeredoError
 from .._events import NotificationType
 from .._fork import after_fork_in_child
 from ._draining import DrainWaits
-from ._simulated_subscription import SimulatedSubscription, simulated_failure
+from ._simulated_state import SimulatedState
+from ._simulated_subscription import SimulatedSubscription, Topic, simulated_failure
 from ._turns import Turns
 
 if TYPE_CHECKING:
     from ._notifying_thread import NotifyingThread
 
 T = TypeVar("T")
-
-DYNAMIC_PORTS: Final = range(49152, 65536)  # RFC 6335
 
 
 class SimulatedClient:
@@ -35,12 +33,12 @@ class SimulatedClient:
     changes the client runs on it. So all subscriptions get the changes in one order.
 
     :param port: the port at the beginning, or None
-    :param seed: the seed of the ports of :meth:`restart`
+    :param seed: the seed of the ports of :meth:`SimulatedState.restart`
     :param restart_every: seconds without a control after which the client restarts
     """
 
-    port: int | None
-    """The port, 1 to 65535, or None."""
+    state: SimulatedState
+    """The port and the addresses."""
 
     subscriptions: dict[SimulatedSubscription, None]
     """The registered subscriptions, in the order of their registration."""
@@ -57,10 +55,9 @@ class SimulatedClient:
     def __init__(
         self, port: int | None, seed: int | None, restart_every: float | None
     ) -> None:
-        self.port = port
+        self.state = SimulatedState(port, seed, notify=self._push)
         self.next_subscribe_error = None
         self.next_cancel_error = None
-        self._random = random.Random(seed)  # noqa: S311 - a port is not a secret
         self._restart_every = restart_every
         self.reset()
         _clients.add(self)
@@ -75,16 +72,46 @@ class SimulatedClient:
     # Called on any thread
 
     def subscribe(self, sink: Sink, *, initial: bool) -> SimulatedSubscription:
-        """Register *sink*, and push the initial event if that is requested."""
+        """Register *sink*, and push the port if that is requested."""
+
+        def push_first() -> None:
+            if initial:
+                sink.push(self.state.port, NotificationType.INITIAL)
+
+        return self._subscribe(sink, Topic.PORT, push_first)
+
+    def subscribe_addresses(
+        self, sink: AddressSink, *, initial: bool
+    ) -> SimulatedSubscription:
+        """Register *sink*, and push the addresses if that is requested."""
+
+        def push_first() -> None:
+            if initial:
+                sink.push(self.state.addresses, NotificationType.INITIAL)
+
+        return self._subscribe(sink, Topic.ADDRESSES, push_first)
+
+    def subscribe_stable_addresses(self, sink: AddressSink) -> SimulatedSubscription:
+        """Register *sink*, and push the addresses as soon as they are stable."""
+
+        def push_first() -> None:
+            if self.state.addresses_are_stable:
+                sink.push(self.state.addresses, NotificationType.INITIAL)
+
+        return self._subscribe(sink, Topic.STABLE_ADDRESSES, push_first)
+
+    def _subscribe(
+        self, sink: SinkOf[Any], topic: Topic, push_first: Callable[[], object]
+    ) -> SimulatedSubscription:
+        """Register *sink*, and call *push_first* before any change can be pushed."""
         subscription = SimulatedSubscription(
-            sink, cancel=self._cancel, on_failure=self.drain_waits.check_again
+            sink, topic, cancel=self._cancel, on_failure=self.drain_waits.check_again
         )
         self.drain_waits.follow(sink)
 
         def register() -> None:
             self.subscriptions[subscription] = None
-            if initial:
-                sink.push(self.port, NotificationType.INITIAL)
+            push_first()
 
         def subscribe() -> None:
             error = self.next_subscribe_error
@@ -180,19 +207,10 @@ class SimulatedClient:
 
     # Called on the notifying thread, or in a turn while there is no such thread
 
-    def change(self, ports: Iterable[int | None]) -> None:
-        """Change the port to each of *ports* in turn, and push each change."""
-        for port in ports:
-            self.port = port
-            for subscription in self.subscriptions:
-                subscription.push(port)
-
-    def restart(self) -> int:
-        """Change the port to another one of the dynamic range, and return it."""
-        first, second = self._random.sample(DYNAMIC_PORTS, 2)
-        port = second if first == self.port else first
-        self.change([port])
-        return port
+    def _push(self, topic: Topic, value: object, notification_type: int) -> None:
+        for subscription in self.subscriptions:
+            if subscription.topic is topic:
+                subscription.push(value, notification_type)
 
     def fail_all(self, error: BackendError) -> None:
         """Fail all subscriptions that have not failed yet."""
@@ -201,7 +219,7 @@ class SimulatedClient:
 
     def _restart_by_itself(self) -> None:
         try:
-            self.restart()
+            self.state.restart()
         except BaseException as error:  # noqa: BLE001 - no caller waits for this restart
             # Raised further, it would end the thread. Every later call would then wait
             # for a thread that does not run.

@@ -5,30 +5,42 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum, auto
+from typing import Any
 
-from .._backend import Sink
+from .._backend import SinkOf
 from .._errors import BackendError, failure
-from .._events import NotificationType
+
+
+class Topic(Enum):
+    """The kind of values that a sink gets."""
+
+    PORT = auto()
+    ADDRESSES = auto()
+    STABLE_ADDRESSES = auto()
 
 
 class SimulatedSubscription:
     """A sink that gets the changes of a simulated client until it fails.
 
+    :param topic: the kind of the changes
     :param cancel: called by :meth:`cancel`, with this object
     :param on_failure: called after the sink has failed; must not raise
     """
 
-    sink: Sink | None
+    sink: SinkOf[Any] | None
     """The sink, or None once it has failed: it gets nothing more."""
 
     def __init__(
         self,
-        sink: Sink,
+        sink: SinkOf[Any],
+        topic: Topic,
         *,
         cancel: Callable[[SimulatedSubscription], object],
         on_failure: Callable[[], object],
     ) -> None:
         self.sink = sink
+        self.topic = topic
         self._cancel = cancel
         self._on_failure = on_failure
 
@@ -40,13 +52,13 @@ class SimulatedSubscription:
         """
         self._cancel(self)
 
-    def push(self, port: int | None) -> None:
+    def push(self, value: Any, notification_type: int) -> None:
         """Push a change. If the sink raises an exception, only this sink fails."""
         if self.sink is None:
             return
 
         try:
-            self.sink.push(port, NotificationType.PARAMETER)
+            self.sink.push(value, notification_type)
         except BaseException as error:  # noqa: BLE001 - the sink gets it
             # Raised further, it would keep the change from the other subscriptions.
             self.fail(simulated_failure(error))

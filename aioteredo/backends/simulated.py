@@ -5,13 +5,14 @@ This module is its public interface. The client itself is in ``_simulated_client
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
-from .._backend import Sink, Subscription
-from .._checks import check_integer
+from .._addresses import TeredoAddress, in_order
+from .._backend import AddressSink, Sink, SinkOf, Subscription
+from .._checks import check_integer, check_seconds
 from .._errors import BackendError, TeredoError
 from .._public import public
 from ._simulated_client import SimulatedClient
@@ -21,10 +22,17 @@ E = TypeVar("E", bound=TeredoError)
 RESTART_INTERVAL: Final = 2.0
 """Seconds between the restarts of the client that the name ``"simulated"`` stands for."""
 
+ADDRESS: Final = "2001:0:c633:6401::34ff:8ef8"
+"""The address of the same client, but for the mapped port, which each restart changes.
+
+The server 198.51.100.1 and the mapped address 203.0.113.7 are reserved for documentation.
+"""
+
 
 def restarting_client() -> SimulatedBackend:
     """Return the backend of the name ``"simulated"``, which restarts by itself."""
     client = SimulatedBackend(restart_every=RESTART_INTERVAL)
+    client.set_addresses(ADDRESS)
     client.restart()
     return client
 
@@ -61,7 +69,7 @@ class SimulatedBackend:
         restart_every: float | None = None,
     ) -> None:
         if restart_every is not None:
-            _check_seconds("restart_every", restart_every)
+            check_seconds("restart_every", restart_every)
         self._client = SimulatedClient(_check_port(port), seed, restart_every)
 
     def __reduce__(self) -> NoReturn:
@@ -72,7 +80,7 @@ class SimulatedBackend:
 
     def get_port(self) -> int | None:
         """Return the port, 1 to 65535, or None."""
-        return self._client.port
+        return self._client.state.port
 
     def subscribe(self, sink: Sink, *, initial: bool) -> Subscription:
         """Register *sink* for all later changes.
@@ -84,6 +92,24 @@ class SimulatedBackend:
         :raises RuntimeError: inside a push
         """
         return self._client.subscribe(sink, initial=initial)
+
+    def get_addresses(self) -> tuple[TeredoAddress, ...]:
+        """Return the usable addresses."""
+        return self._client.state.addresses
+
+    def subscribe_addresses(self, sink: AddressSink, *, initial: bool) -> Subscription:
+        """Register *sink* for the addresses. The errors are those of :meth:`subscribe`.
+
+        :param initial: whether the current addresses are pushed first
+        """
+        return self._client.subscribe_addresses(sink, initial=initial)
+
+    def subscribe_stable_addresses(self, sink: AddressSink) -> Subscription:
+        """Register *sink* for the addresses, as soon as they are stable.
+
+        The errors are those of :meth:`subscribe`.
+        """
+        return self._client.subscribe_stable_addresses(sink)
 
     # What a test sees and controls
 
@@ -110,22 +136,48 @@ class SimulatedBackend:
         :raises RuntimeError: inside a push
         """
         checked = [_check_port(port) for port in ports]
-        self._client.control(lambda: self._client.change(checked))
+
+        def change() -> None:
+            for port in checked:
+                self._client.state.change_port(port)
+
+        self._client.control(change)
+
+    def set_addresses(self, *addresses: str | IPv6Address, stable: bool = True) -> None:
+        """Change the usable Teredo addresses, and notify.
+
+        Only this method, :meth:`restart` and :meth:`stop` change the addresses. A client
+        has none at the beginning.
+
+        :param addresses: all addresses that the client has from now on, maybe none
+        :param stable: False as long as further addresses will follow, as while the client
+            qualifies. ``get_teredo_addresses(wait_until_stable=True)`` then waits for a
+            call with True
+        :raises ValueError: if one of *addresses* is not a Teredo address; none is set then
+        :raises RuntimeError: inside a push
+        """
+        checked = in_order(TeredoAddress(address) for address in addresses)
+        self._client.control(
+            lambda: self._client.state.change_addresses(checked, stable=stable)
+        )
 
     def restart(self) -> int:
         """Restart the client, which gives it another port, and notify.
 
+        The addresses change as well, if there are any: each keeps its other fields, and
+        has the new port as its ``mapped_port``.
+
         :return: the new port, 49152 to 65535
         :raises RuntimeError: inside a push
         """
-        return self._client.control(self._client.restart)
+        return self._client.control(self._client.state.restart)
 
     def stop(self) -> None:
-        """Stop the client, so that it has no port, and notify.
+        """Stop the client, so that it has neither a port nor an address, and notify.
 
         :raises RuntimeError: inside a push
         """
-        self.set_port(None)
+        self._client.control(self._client.state.stop)
 
     def fail_next_subscribe(self, error: TeredoError) -> None:
         """Make the next registration fail with *error*.
@@ -166,7 +218,7 @@ class SimulatedBackend:
         A stream is drained when its consumer has received every event and waits for the
         next one. A consumer that awaits something else is still busy with its event. The
         wait skips a stream that has never had an event, has failed or is closed, and every
-        sink that is not a stream of :func:`watch_teredo_port`.
+        sink that is not a stream of aioteredo.
 
         The streams may belong to any event loops and threads.
 
@@ -177,10 +229,10 @@ class SimulatedBackend:
         :raises TypeError: if *timeout* is not a number
         :raises RuntimeError: outside of asyncio and trio
         """
-        _check_seconds("timeout", timeout)
+        check_seconds("timeout", timeout)
         await self._client.drain_waits.wait(self._sinks, timeout)
 
-    def _sinks(self) -> list[Sink | None]:
+    def _sinks(self) -> list[SinkOf[Any] | None]:
         return [subscription.sink for subscription in list(self._client.subscriptions)]
 
     def __enter__(self) -> Self:
@@ -199,15 +251,6 @@ def _check_port(port: int | None) -> int | None:
     if port is None:
         return None
     return check_integer("port", port, 1, 65535, or_none=True)
-
-
-def _check_seconds(name: str, seconds: float) -> None:
-    try:
-        in_range = 0 < seconds <= threading.TIMEOUT_MAX
-    except TypeError:
-        raise TypeError(f"{name} must be a number of seconds, not {seconds!r}") from None
-    if not in_range:
-        raise ValueError(f"{name} must be seconds, more than 0, not {seconds!r}")
 
 
 def _check_error(error: E, kind: type[TeredoError]) -> E:

@@ -19,7 +19,7 @@ from aioteredo import (
     SimulatedBackend,
     watch_teredo_port,
 )
-from aioteredo.backends import _simulated_client, simulated
+from aioteredo.backends import _simulated_client, _simulated_state, simulated
 
 from ..support.sinks import RecordingSink
 from ..support.waiting import join, start_thread
@@ -47,7 +47,7 @@ def test_restart_gives_another_port() -> None:
     ports = [first.restart() for _ in range(1000)]
     assert ports == [second.restart() for _ in range(1000)]
     assert all(a != b for a, b in itertools.pairwise(ports))
-    assert set(ports) <= set(_simulated_client.DYNAMIC_PORTS)
+    assert set(ports) <= set(_simulated_state.DYNAMIC_PORTS)
 
 
 def test_restart_that_draws_the_same_port_takes_another_one(
@@ -55,7 +55,7 @@ def test_restart_that_draws_the_same_port_takes_another_one(
 ) -> None:
     """If the random port is the present one, the second random port is taken."""
     client = SimulatedBackend(50_000)
-    monkeypatch.setattr(client._client._random, "sample", lambda *_: [50_000, 50_001])
+    monkeypatch.setattr(client._client.state._random, "sample", lambda *_: [50_000, 50_001])
     assert client.restart() == 50_001
 
 
@@ -139,7 +139,7 @@ async def test_client_with_an_interval_restarts_by_itself() -> None:
 def test_backend_of_the_name_restarts_by_itself() -> None:
     """The name "simulated" stands for a client that has a port and an interval."""
     client = simulated.restarting_client()
-    assert client.get_port() in _simulated_client.DYNAMIC_PORTS
+    assert client.get_port() in _simulated_state.DYNAMIC_PORTS
     assert client._client._restart_every == simulated.RESTART_INTERVAL
 
 

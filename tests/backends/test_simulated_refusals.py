@@ -67,7 +67,7 @@ def test_restart_by_itself_that_raises_fails_all_subscriptions(
     client = SimulatedBackend(restart_every=0.001)
     sink = RecordingSink()
     with monkeypatch.context() as patch:
-        patch.setattr(client._client._random, "sample", raiser(MemoryError()))
+        patch.setattr(client._client.state._random, "sample", raiser(MemoryError()))
         subscription = client.subscribe(sink, initial=False)
         wait_until(lambda: bool(sink.failed), "a failure")
     within_time(lambda: client.set_port(2))
@@ -143,10 +143,10 @@ def test_call_in_a_finalizer_during_a_call_is_refused(
     sink = RecordingSink()
     if watched:
         subscription = client.subscribe(sink, initial=False)
-    client._client._random.sample = lambda *_: client.stop()  # type: ignore[method-assign,assignment]
+    client._client.state._random.sample = lambda *_: client.stop()  # type: ignore[method-assign,assignment]
     with pytest.raises(RuntimeError, match="would wait for itself"):
         client.restart()
-    del client._client._random.sample
+    del client._client.state._random.sample
     client.set_port(1)
     if watched:
         subscription.cancel()
