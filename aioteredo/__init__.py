@@ -5,6 +5,11 @@
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from ._address_watch import (
+        AddressEventStream,
+        get_teredo_addresses,
+        watch_teredo_addresses,
+    )
     from ._addresses import TeredoAddress
     from ._backend import (
         AddressBackend,
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from ._events import (
         TEREDO_MULTICAST_ADDRESS,
         TEREDO_MULTICAST_PORT,
+        AddressEvent,
         NotificationType,
         PortEvent,
     )
@@ -34,6 +40,8 @@ __all__ = [
     "TEREDO_MULTICAST_ADDRESS",
     "TEREDO_MULTICAST_PORT",
     "AddressBackend",
+    "AddressEvent",
+    "AddressEventStream",
     "AddressSink",
     "Backend",
     "BackendError",
@@ -50,8 +58,10 @@ __all__ = [
     "Subscription",
     "TeredoAddress",
     "TeredoError",
+    "get_teredo_addresses",
     "get_teredo_port",
     "use_backend",
+    "watch_teredo_addresses",
     "watch_teredo_port",
 ]
 
@@ -65,6 +75,8 @@ if not TYPE_CHECKING:  # pragma: no branch
         # Each module is imported by a statement. Tools that freeze a program look for
         # such statements, and would leave out a module that is imported by its name.
         match name:
+            case "AddressEventStream" | "get_teredo_addresses" | "watch_teredo_addresses":
+                from . import _address_watch as module
             case "TeredoAddress":
                 from . import _addresses as module
             case (
@@ -81,7 +93,8 @@ if not TYPE_CHECKING:  # pragma: no branch
             case "BackendError" | "BackendUnavailableError" | "TeredoError":
                 from . import _errors as module
             case (
-                "NotificationType"
+                "AddressEvent"
+                | "NotificationType"
                 | "PortEvent"
                 | "TEREDO_MULTICAST_ADDRESS"
                 | "TEREDO_MULTICAST_PORT"

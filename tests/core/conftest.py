@@ -8,12 +8,21 @@ import pytest
 
 from aioteredo import SimulatedBackend, _selection
 
+from ..support.kinds import KINDS, Kind, address
+
 
 @pytest.fixture
 def client() -> Iterator[SimulatedBackend]:
-    """A simulated Teredo client with the port 1000."""
+    """A simulated Teredo client with the port 1000, and an address with that port."""
     with SimulatedBackend(1000) as client:
+        client.set_addresses(address(1000))
         yield client
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """The port, and in a second test the addresses: the kind of values that is watched."""
+    return KINDS[request.param]
 
 
 @pytest.fixture

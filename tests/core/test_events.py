@@ -7,31 +7,44 @@ from unittest import mock
 
 import pytest
 
-from aioteredo import NotificationType, PortEvent
+from aioteredo import AddressEvent, NotificationType, PortEvent
+
+from ..support.kinds import Kind
 
 
-def test_events_of_different_times_are_equal() -> None:
+def test_events_of_different_times_are_equal(kind: Kind) -> None:
     """``monotonic_ns`` is not part of an event's equality or hash."""
-    first = PortEvent(1, monotonic_ns=1)
-    second = PortEvent(1, monotonic_ns=2)
+    first = kind.event(1, 0, 0, 1)
+    second = kind.event(1, 0, 0, 2)
     assert first == second
     assert not first != second
     assert hash(first) == hash(second)
 
 
-@pytest.mark.parametrize(
-    "other", [PortEvent(2), PortEvent(1, 3), PortEvent(1, missed=1), (1, 0, 0, 0), None]
-)
-def test_events_that_differ_in_another_field_are_unequal(other: object) -> None:
-    """Each other field is part of equality, and an event never equals a plain tuple."""
-    assert PortEvent(1) != other
-    assert not PortEvent(1) == other
+@pytest.mark.parametrize("fields", [(2,), (1, 3), (1, 0, 1)])
+def test_events_that_differ_in_another_field_are_unequal(
+    kind: Kind, fields: tuple[int, ...]
+) -> None:
+    """Each other field is part of equality."""
+    assert kind.event(1) != kind.event(*fields)
+    assert not kind.event(1) == kind.event(*fields)
 
 
-def test_event_equals_an_object_that_equals_everything() -> None:
+def test_event_never_equals_an_object_of_another_class(kind: Kind) -> None:
+    """A plain tuple, and an event of another kind, are not equal to an event."""
+    event = kind.event(1)
+    others: list[object] = [tuple(event), None]
+    others += [cls(*event) for cls in (PortEvent, AddressEvent) if cls is not type(event)]
+
+    for other in others:
+        assert event != other
+        assert not event == other
+
+
+def test_event_equals_an_object_that_equals_everything(kind: Kind) -> None:
     """The comparison method of ``mock.ANY`` decides."""
-    assert PortEvent(1) == mock.ANY
-    assert not PortEvent(1) != mock.ANY
+    assert kind.event(1) == mock.ANY
+    assert not kind.event(1) != mock.ANY
 
 
 def test_failed_assertion_about_an_event_names_the_field() -> None:
@@ -62,10 +75,12 @@ def test_setting_a_field_raises() -> None:
         PortEvent(1).port = 2  # type: ignore[misc]
 
 
-def test_pickled_event_keeps_its_content() -> None:
+def test_pickled_event_keeps_its_content(kind: Kind) -> None:
     """All fields of the copy are the same, even the time."""
-    event = PortEvent(1, NotificationType.INITIAL, 2, 3)
-    assert tuple(pickle.loads(pickle.dumps(event))) == tuple(event)
+    event = kind.event(1, NotificationType.INITIAL, 2, 3)
+    loaded = pickle.loads(pickle.dumps(event))
+    assert type(loaded) is type(event)
+    assert tuple(loaded) == tuple(event)
 
 
 def test_notification_types_have_the_numbers_of_windows() -> None:

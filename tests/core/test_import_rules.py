@@ -17,6 +17,7 @@ import aioteredo
 PACKAGE: Final = Path(aioteredo.__file__).parent
 
 CORE_THAT_BACKENDS_AVOID: Final = (
+    "aioteredo._address_watch",
     "aioteredo._port_watch",
     "aioteredo._watch",
     "aioteredo._stream",
