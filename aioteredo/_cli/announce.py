@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from .._backend import BackendLike
 from .._errors import TeredoError
-from .._port_watch import get_teredo_port
 from .._selection import default_backend_name
 from .output import write_stderr
 
+if TYPE_CHECKING:
+    from .subject import Subject
 
-async def announce(backend: BackendLike | None) -> None:
-    """Print the name of the client, its port, and how to end the command.
+
+async def announce(subject: Subject, backend: BackendLike | None) -> None:
+    """Print the name of the client, its port or addresses, and how to end the command.
 
     Print nothing if stderr is not a terminal, because a program would take the line for an
     error.
@@ -21,13 +24,13 @@ async def announce(backend: BackendLike | None) -> None:
         return
 
     try:
-        port = await get_teredo_port(backend=backend)
+        value = await subject.get(backend=backend)
     except TeredoError:
         # The command must not fail on a terminal if it works in a pipe, where nobody asks
         # for the port.
-        state = "the port cannot be read"
+        state = f"the {subject.noun} cannot be read"
     else:
-        state = "no port" if port is None else f"port {port}"
+        state = subject.describe(value)
 
     write_stderr(f"Following {describe_client(backend)}: {state}. Press Ctrl-C to end.")
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from .._selection import BUILT_IN, ENVIRONMENT_VARIABLE, backend_names, default_backend_name
+from .command_options import BACKEND, HELP, NO_ADDRESS
 from .options import UsageError, invalid_choice, parse_options
-from .reference import BACKEND, COMMANDS, HELP, MAIN
+from .reference import COMMANDS, MAIN
 
 
 class Arguments(SimpleNamespace):
@@ -66,10 +67,23 @@ def _parse_command(name: str, words: list[str]) -> Arguments:
         raise UsageError(f"there is no argument {operands[0]!r}: leave it out")
 
     arguments = Arguments(command=name, argv=operands, **values)
+    if NO_ADDRESS in command.options:
+        _check_texts(arguments)
     if BACKEND in command.options:
         _check_backend(arguments.backend)
         _apply_miredo_options(arguments)
     return arguments
+
+
+def _check_texts(arguments: Arguments) -> None:
+    """Check that an option which replaces a missing value belongs to the value.
+
+    :raises UsageError: if ``exec`` does not follow that value
+    """
+    if arguments.addresses and arguments.no_port is not None:
+        raise UsageError("--no-port does not go with --addresses: use --no-address")
+    if not arguments.addresses and arguments.no_address is not None:
+        raise UsageError("--no-address needs --addresses: without it, use --no-port")
 
 
 def _check_backend(name: str | None) -> None:

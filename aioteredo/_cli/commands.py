@@ -10,14 +10,19 @@ import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .. import __version__
+from .._address_backend import read_addresses
 from .._errors import NoDefaultBackendError, TeredoError
 from .._selection import resolve
 from . import output
 from .arguments import Arguments, parse
 from .options import UsageError
+
+if TYPE_CHECKING:
+    from .._addresses import TeredoAddress
+    from .subject import Subject
 
 
 def main(argv: Sequence[str] | None) -> int:
@@ -77,6 +82,44 @@ def _port(arguments: Arguments) -> int:
     return 0
 
 
+def _address(arguments: Arguments) -> int:
+    addresses: tuple[TeredoAddress, ...] = ()
+    if arguments.wait:
+        from .._address_watch import get_teredo_addresses
+
+        async def wait() -> int:
+            nonlocal addresses
+            addresses = await get_teredo_addresses(
+                wait_until_stable=True, backend=arguments.backend
+            )
+            return 0
+
+        status = _run_in_event_loop(wait)
+        if status:
+            return status
+    else:
+        addresses = read_addresses(resolve(arguments.backend))
+
+    if not addresses:
+        if sys.stderr.isatty():
+            from .announce import describe_client
+
+            output.report_error(f"{describe_client(arguments.backend)} has no address")
+        return 3
+
+    stdout = output.LineWriter(sys.stdout)
+    for address in addresses:
+        if arguments.json:
+            import json
+
+            from .address_fields import address_fields
+
+            stdout.write(json.dumps(address_fields(address)))
+        else:
+            stdout.write(str(address))
+    return 0
+
+
 def _backends(arguments: Arguments) -> int:
     from .._availability import backends
 
@@ -99,10 +142,16 @@ def _watch(arguments: Arguments) -> int:
     from . import formats
     from .watch import watch
 
-    lines = formats.JsonFormat() if arguments.json else formats.text_format_for(sys.stdout)
+    subject = _subject(arguments)
+    lines: formats.JsonFormat | formats.TextFormat
+    if arguments.json:
+        lines = formats.JsonFormat(subject)
+    else:
+        lines = formats.text_format_for(sys.stdout, subject)
     return _run_in_event_loop(
         lambda: watch(
             lines.format,
+            subject=subject,
             initial=arguments.initial,
             max_buffer_size=arguments.max_buffer_size,
             backend=arguments.backend,
@@ -115,13 +164,15 @@ def _watch(arguments: Arguments) -> int:
 def _exec(arguments: Arguments) -> int:
     from .exec import follow
 
+    subject = _subject(arguments)
     return _run_in_event_loop(
         lambda: follow(
             arguments.argv,
+            subject=subject,
             initial=arguments.initial,
             backend=arguments.backend,
             on_busy=arguments.on_busy,
-            no_port=arguments.no_port,
+            no_value=arguments.no_address if arguments.addresses else arguments.no_port,
             fail_fast=arguments.fail_fast,
             count=arguments.count,
             timeout=arguments.timeout,
@@ -129,6 +180,12 @@ def _exec(arguments: Arguments) -> int:
             verbose=arguments.verbose,
         )
     )
+
+
+def _subject(arguments: Arguments) -> Subject:
+    from .subject import ADDRESSES, PORT
+
+    return ADDRESSES if arguments.addresses else PORT
 
 
 def _run_in_event_loop(command: Callable[[], Awaitable[int]]) -> int:
@@ -155,6 +212,7 @@ def _run_in_event_loop(command: Callable[[], Awaitable[int]]) -> int:
 _COMMANDS: Final[dict[str, Callable[[Arguments], int]]] = {
     "watch": _watch,
     "port": _port,
+    "address": _address,
     "exec": _exec,
     "backends": _backends,
     "help": _help,

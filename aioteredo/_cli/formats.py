@@ -7,9 +7,12 @@ import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Final, TextIO
+from typing import Final, TextIO, TypeAlias
 
-from .._events import PortEvent
+from .._events import AddressEvent, PortEvent
+from .subject import PORT, Subject
+
+Event: TypeAlias = PortEvent | AddressEvent
 
 DIM: Final = "2"
 GREEN: Final = "32"
@@ -33,7 +36,7 @@ class _Clock:
     def __init__(self) -> None:
         self._offset = 0
 
-    def time_of(self, event: PortEvent) -> datetime:
+    def time_of(self, event: Event) -> datetime:
         """Return the time at which the system notified *event*."""
         before = time.monotonic_ns()
         now = time.time_ns()
@@ -47,14 +50,18 @@ class _Clock:
 
 
 class JsonFormat:
-    """JSON objects with the fields of an event, and ``time``."""
+    """JSON objects with the fields of an event, and ``time``.
 
-    def __init__(self) -> None:
+    :param subject: the value of the events
+    """
+
+    def __init__(self, subject: Subject = PORT) -> None:
+        self._subject = subject
         self._clock = _Clock()
 
-    def format(self, event: PortEvent) -> str:
+    def format(self, event: Event) -> str:
         """Return the line for *event*."""
-        fields = event._asdict()
+        fields = {**event._asdict(), **self._subject.fields(event[0])}
         # A number that NotificationType does not know has no name, and stays a number.
         kind = event.notification_type
         fields["notification_type"] = getattr(kind, "name", kind)
@@ -64,40 +71,45 @@ class JsonFormat:
 
 
 class TextFormat:
-    """Lines for people, each with the local time and the change of the port.
+    """Lines for people, each with the local time and the change.
 
     :param coloured: whether to add ANSI colours
-    :param arrow: the text between the ports before and after a change
+    :param arrow: the text between the values before and after a change
+    :param subject: the value of the events
     """
 
-    def __init__(self, *, coloured: bool, arrow: str) -> None:
+    def __init__(self, *, coloured: bool, arrow: str, subject: Subject) -> None:
+        self._subject = subject
         self._coloured = coloured
         self._arrow = arrow
         self._clock = _Clock()
         self._previous: str | None = None
 
-    def format(self, event: PortEvent) -> str:
+    def format(self, event: Event) -> str:
         """Return the line for *event*, which follows the event of the previous call."""
         when = self._clock.time_of(event).astimezone()
-        port = "no port" if event.port is None else str(event.port)
+        text = self._subject.text(event[0])
+        value = text or f"no {self._subject.noun}"
 
         line = self._colour(DIM, f"{when:%Y-%m-%d %H:%M:%S}") + "  "
         if self._previous is not None:
             line += f"{self._previous} {self._arrow} "
-        line += self._colour(YELLOW if event.port is None else GREEN, port)
+        line += self._colour(GREEN if text else YELLOW, value)
         if event.missed:
             line += self._colour(YELLOW, f" ({event.missed} missed)")
 
-        self._previous = port
+        self._previous = value
         return line
 
     def _colour(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._coloured else text
 
 
-def text_format_for(stream: TextIO) -> TextFormat:
+def text_format_for(stream: TextIO, subject: Subject = PORT) -> TextFormat:
     """Return a format with the colours and the arrow that *stream* can show."""
-    return TextFormat(coloured=_shows_colours(stream), arrow=_arrow(stream))
+    return TextFormat(
+        coloured=_shows_colours(stream), arrow=_arrow(stream), subject=subject
+    )
 
 
 def _arrow(stream: TextIO) -> str:

@@ -10,7 +10,7 @@ from .options import Option, UsageError
 from .reference import COMMANDS, MAIN, STATUSES, VARIABLES, Entry
 
 WIDTH: Final = 80
-MEANING_COLUMN: Final = 24
+MEANING_COLUMN: Final = 27
 OPTION_MEANING_COLUMN: Final = 28
 
 

@@ -8,7 +8,28 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .options import Option, parse_positive_integer, parse_seconds
+from .command_options import (
+    ADDRESSES,
+    BACKEND,
+    EVENT_COUNT,
+    EVERY,
+    FAIL_FAST,
+    HELP,
+    INITIAL,
+    JSON,
+    MAX_BUFFER_SIZE,
+    MIREDO_CGROUP,
+    MIREDO_UID,
+    NO_ADDRESS,
+    NO_PORT,
+    ON_BUSY,
+    RUN_COUNT,
+    TIMEOUT,
+    VERBOSE,
+    VERSION,
+    WAIT,
+)
+from .options import Option
 
 
 class Command(NamedTuple):
@@ -29,128 +50,20 @@ class Entry(NamedTuple):
     commands: tuple[str, ...]
 
 
-HELP: Final = Option("-h, --help", "show this help")
-VERSION: Final = Option("--version", "show the version")
-
-INITIAL: Final = Option("-i, --initial", "begin with the current port", default=False)
-
-BACKEND: Final = Option(
-    "-b, --backend",
-    'the source of the port; "aioteredo backends" lists all',
-    value="NAME",
-    default_meaning="AIOTEREDO_BACKEND, else iphlpapi on Windows",
-    choices={
-        "iphlpapi": "the Teredo client of Windows",
-        "simulated": "a simulated client that restarts every two seconds",
-        "miredo": "Miredo on Linux",
-    },
-    accepts_others=True,  # Other packages add backends.
-)
-
-JSON: Final = Option("-j, --json", "print one JSON object on each line", default=False)
-
-MAX_BUFFER_SIZE: Final = Option(
-    "--max-buffer-size",
-    "while the output is slow, keep the newest N events and drop older ones",
-    value="N",
-    default_meaning="16",
-    convert=parse_positive_integer,
-    default=16,
-)
-
-MIREDO_UID: Final = Option(
-    "--miredo-uid",
-    "the user that runs Miredo, as a name or a number",
-    value="USER",
-    default_meaning="miredo",
-)
-
-MIREDO_CGROUP: Final = Option(
-    "--miredo-cgroup",
-    "the cgroup of Miredo's systemd unit, below /sys/fs/cgroup",
-    value="PATH",
-    default_meaning="any",
-)
-
-EVENT_COUNT: Final = Option(
-    "-n, --count",
-    "end after N events",
-    value="N",
-    default_meaning="no limit",
-    convert=parse_positive_integer,
-)
-
-TIMEOUT: Final = Option(
-    "-t, --timeout",
-    "end after S seconds",
-    value="S",
-    default_meaning="no limit",
-    convert=parse_seconds,
-)
-
-ON_BUSY: Final = Option(
-    "--on-busy",
-    "how to handle a change while CMD runs",
-    value="HOW",
-    default_meaning="latest",
-    default="latest",
-    choices={
-        "latest": "let CMD finish, then run it for the newest change only",
-        "queue": "let CMD finish, then run it for each change in turn; "
-        "if more than 1024 changes wait, drop the oldest",
-        "restart": "stop CMD, and run it for the new port; "
-        "if the client loses its port, stop CMD too",
-    },
-)
-
-RUN_COUNT: Final = Option(
-    "-n, --count",
-    "end after N runs; a run that restart has stopped does not count",
-    value="N",
-    default_meaning="no limit",
-    convert=parse_positive_integer,
-)
-
-EVERY: Final = Option(
-    "--every",
-    "run CMD again, with the same port, if it has not run for SECONDS",
-    value="SECONDS",
-    default_meaning="only on a change",
-    convert=parse_seconds,
-)
-
-VERBOSE: Final = Option(
-    "-v, --verbose",
-    "report each run on stderr, with its duration",
-    default_meaning="only failures",
-    default=False,
-)
-
-NO_PORT: Final = Option(
-    "--no-port",
-    "if the client has no port, run CMD with TEXT in place of the port",
-    value="TEXT",
-    default_meaning="CMD is not run",
-)
-
-FAIL_FAST: Final = Option(
-    "--fail-fast",
-    "exit with 1 when CMD fails",
-    default_meaning="report the failure and go on",
-    default=False,
-)
-
-ALL: Final = ("watch", "port", "exec", "backends")
+ALL: Final = ("watch", "port", "address", "exec", "backends")
 
 STATUSES: Final = (
     Entry("0", "--count or --timeout is reached", ("watch", "exec")),
-    Entry("0", "the output is complete", ("port", "backends")),
-    Entry("0", "nobody reads the output any more", ("watch", "port", "backends")),
-    Entry("1", "the backend is unavailable or fails", ("watch", "port", "exec")),
-    Entry("1", "the output cannot be written", ("watch", "port", "backends")),
+    Entry("0", "the output is complete", ("port", "address", "backends")),
+    Entry(
+        "0", "nobody reads the output any more", ("watch", "port", "address", "backends")
+    ),
+    Entry("1", "the backend is unavailable or fails", ("watch", "port", "address", "exec")),
+    Entry("1", "the output cannot be written", ("watch", "port", "address", "backends")),
     Entry("1", "CMD has failed, and --fail-fast is given", ("exec",)),
     Entry("2", "the command line or AIOTEREDO_BACKEND is wrong", ALL),
     Entry("3", "the client has no port, so nothing is printed", ("port",)),
+    Entry("3", "the client has no address, so nothing is printed", ("address",)),
     Entry("126", "CMD is not executable", ("exec",)),
     Entry("127", "CMD is not found", ("exec",)),
     Entry("130", "Ctrl-C has ended the command", ALL),
@@ -165,13 +78,34 @@ VARIABLES: Final = (
     Entry("NOTIFY_SOCKET", "the socket for reports to systemd, which sets it", ("exec",)),
     Entry("TEREDO_PORT", "set for CMD: the port, or TEXT of --no-port", ("exec",)),
     Entry("TEREDO_PREVIOUS_PORT", "set for CMD: TEREDO_PORT of the run before", ("exec",)),
+    Entry(
+        "TEREDO_ADDRESS",
+        "set for CMD of --addresses: the first address, or TEXT of --no-address",
+        ("exec",),
+    ),
+    Entry(
+        "TEREDO_MAPPED_ADDRESS",
+        "set for CMD of --addresses: the external IPv4 address in it",
+        ("exec",),
+    ),
+    Entry(
+        "TEREDO_MAPPED_PORT",
+        "set for CMD of --addresses: the external UDP port in it",
+        ("exec",),
+    ),
+    Entry(
+        "TEREDO_PREVIOUS_ADDRESS",
+        "set for CMD of --addresses: TEREDO_ADDRESS of the run before",
+        ("exec",),
+    ),
 )
 
 COMMANDS: Final = {
     "watch": Command(
-        "print each change of the port",
+        "print each change of the port or of the addresses",
         (
             HELP,
+            ADDRESSES,
             INITIAL,
             BACKEND,
             MIREDO_UID,
@@ -187,6 +121,8 @@ COMMANDS: Final = {
             "monotonic_ns.",
             "time is in UTC, in the format of RFC 3339.",
             "port is null if the client has no port.",
+            "With --addresses, the key addresses replaces port. It is a list of objects "
+            "like those of aioteredo address --json, and empty if the client has none.",
             "notification_type is PARAMETER (the port has changed), ADD, DELETE, INITIAL "
             "or a number that this version does not know.",
             "missed is the number of events that were dropped just before this event.",
@@ -203,10 +139,27 @@ COMMANDS: Final = {
         ),
         example="aioteredo port --backend miredo",
     ),
+    "address": Command(
+        "print the current Teredo addresses",
+        (HELP, WAIT, BACKEND, MIREDO_UID, MIREDO_CGROUP, JSON),
+        notes=(
+            "Each address has a line of its own.",
+            "If the client has no address, nothing is printed, and the exit status is 3.",
+            "An object of --json has the keys address, server, flags, cone, "
+            "mapped_address and mapped_port.",
+            "server is the IPv4 address of the Teredo server that the client uses.",
+            "flags is the number of the flag bits, and cone is true if the highest of "
+            "them is set.",
+            "mapped_address and mapped_port are the external IPv4 address and UDP port "
+            "that a NAT has given the client.",
+        ),
+        example="aioteredo address --wait --json | jq .mapped_port",
+    ),
     "exec": Command(
-        "run a command on each change of the port",
+        "run a command on each change of the port or of the addresses",
         (
             HELP,
+            ADDRESSES,
             INITIAL,
             BACKEND,
             MIREDO_UID,
@@ -217,6 +170,7 @@ COMMANDS: Final = {
             EVERY,
             ON_BUSY,
             NO_PORT,
+            NO_ADDRESS,
             FAIL_FAST,
         ),
         operands="[--] CMD [ARG ...]",
@@ -224,13 +178,16 @@ COMMANDS: Final = {
             "Options after CMD belong to CMD.",
             "A CMD that begins with a dash needs -- before it.",
             '"{port}" in CMD and its arguments is replaced by the port.',
+            'With --addresses, "{address}", "{mapped_address}" and "{mapped_port}" are '
+            "replaced by the first address, and by the external IPv4 address and UDP port "
+            "in it.",
             "CMD is run without a shell. On Windows, cmd.exe runs a .cmd or .bat file.",
             "The standard input of CMD is empty.",
             "Two runs of CMD never overlap.",
             "A CMD that has failed runs again at the next change, or after --every.",
-            "TEREDO_PREVIOUS_PORT is empty in the first run.",
-            "CMD always runs last with the newest port, unless the client has no port by "
-            "then.",
+            "TEREDO_PREVIOUS_PORT and TEREDO_PREVIOUS_ADDRESS are empty in the first run.",
+            "CMD always runs last with the newest port or address, unless the client has "
+            "none by then.",
             "A signal such as Ctrl-C or SIGTERM, and the end of --timeout, stop CMD: its "
             "process group gets SIGTERM, and SIGKILL 5 seconds later.",
             "On Windows, only CMD itself is terminated.",
@@ -251,7 +208,7 @@ COMMANDS: Final = {
 }
 
 MAIN: Final = Command(
-    "follow the UDP port of a Teredo client",
+    "follow the UDP port and the addresses of a Teredo client",
     (HELP, VERSION),
     operands="COMMAND",
     example="aioteredo watch --initial",

@@ -11,16 +11,17 @@ from functools import partial
 import anyio
 
 from .._backend import BackendLike
-from .._events import PortEvent
-from .._port_watch import watch_teredo_port
 from .announce import announce
+from .formats import Event
 from .hang_up import wait_for_hang_up
 from .output import LineWriter, run_on_thread
+from .subject import PORT, Subject
 
 
 async def watch(
-    format_event: Callable[[PortEvent], str],
+    format_event: Callable[[Event], str],
     *,
+    subject: Subject = PORT,
     initial: bool,
     max_buffer_size: int,
     backend: BackendLike | None,
@@ -30,6 +31,7 @@ async def watch(
     """Print each event on standard output, until a limit is reached or the reader has gone.
 
     :param format_event: returns the line for an event
+    :param subject: the value to follow
     :param count: the number of events after which to return, or None for no limit
     :param timeout: the seconds after which to return, or None for no limit
     :return: 0
@@ -39,10 +41,10 @@ async def watch(
     output = LineWriter(sys.stdout)
 
     async def print_events() -> None:
-        async with watch_teredo_port(
+        async with subject.watch(
             initial=initial, max_buffer_size=max_buffer_size, backend=backend
         ) as events:
-            await announce(backend)
+            await announce(subject, backend)
 
             printed = 0
             async for event in events:

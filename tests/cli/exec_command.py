@@ -47,7 +47,7 @@ class Follower:
             "initial": False,
             "backend": self.client,
             "on_busy": "queue",
-            "no_port": None,
+            "no_value": None,
             "fail_fast": False,
         } | options
 

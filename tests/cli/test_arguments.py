@@ -25,7 +25,8 @@ from .wrong_usage import answer_to_wrong_usage
         ),
         (
             ["dance"],
-            "aioteredo: invalid choice 'dance': choose from watch, port, exec, backends",
+            "aioteredo: invalid choice 'dance': choose from watch, port, address, exec, "
+            "backends",
         ),
         (
             ["help", "ports"],
@@ -168,7 +169,7 @@ def test_missing_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> N
     assert main([]) == 2
     error = capsys.readouterr().err
     assert error.endswith("\naioteredo: COMMAND is missing\n")
-    assert "backends              list the backends" in error
+    assert "backends                 list the backends" in error
     assert answer_to_wrong_usage() == "aioteredo: COMMAND is missing"
 
 

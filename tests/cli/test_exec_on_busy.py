@@ -200,7 +200,7 @@ async def test_restart_ends_cmd_when_the_backend_fails(runs: Runs) -> None:
     skip_where_no_process_starts()
     with pytest.RaisesGroup(pytest.RaisesExc(BackendError, match="GetTeredoPort")):
         async with anyio.create_task_group() as group:
-            follower = Follower(runs, group, on_busy="restart", no_port="none")
+            follower = Follower(runs, group, on_busy="restart", no_value="none")
             await follower.start(*runs.cmd, "{port}")
             follower.client.set_port(1)
             first = await follower.next()

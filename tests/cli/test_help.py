@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from aioteredo._cli.command_options import BACKEND, HELP
 from aioteredo._cli.commands import main
 from aioteredo._cli.help import describe_option
 from aioteredo._cli.options import parse_options
 from aioteredo._cli.reference import (
-    BACKEND,
     COMMANDS,
-    HELP,
     MAIN,
     STATUSES,
     VARIABLES,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from aioteredo._cli.command_options import HELP
 from aioteredo._cli.reference import (
     COMMANDS,
-    HELP,
     STATUSES,
     VARIABLES,
     Entry,

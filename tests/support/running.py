@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
+from aioteredo import TeredoAddress
+
 from .command import command, environment, write_package
 from .runs import CMD
 from .waiting import kill_at_the_limit, limit
@@ -36,10 +38,22 @@ class ScriptedClient(SimulatedBackend):
         port = int(os.environ["SCRIPTED_CLIENT"])
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._subscribed = threading.Event()
+        if "SCRIPTED_UNSTABLE" in os.environ:
+            self.set_addresses(stable=False)
         threading.Thread(target=self._obey, daemon=True).start()
 
     def subscribe(self, sink, *, initial):
         subscription = super().subscribe(sink, initial=initial)
+        self._subscribed.set()
+        return subscription
+
+    def subscribe_addresses(self, sink, *, initial):
+        subscription = super().subscribe_addresses(sink, initial=initial)
+        self._subscribed.set()
+        return subscription
+
+    def subscribe_stable_addresses(self, sink):
+        subscription = super().subscribe_stable_addresses(sink)
         self._subscribed.set()
         return subscription
 
@@ -56,6 +70,9 @@ class ScriptedClient(SimulatedBackend):
     def order_change(self, first, last):
         # The port 0 stands for no port.
         self.burst(port or None for port in range(first, last + 1))
+
+    def order_addresses(self, *addresses):
+        self.set_addresses(*addresses)
 
     def order_fail(self, code):
         self.fail(BackendError("GetTeredoPort", code))
@@ -131,6 +148,10 @@ class RunningCommand:
             before its client can confirm the change
         """
         self._order("change", first or 0, last or first or 0, wait=wait)
+
+    def set_addresses(self, *addresses: str) -> None:
+        """Set the Teredo addresses of the client."""
+        self._order("addresses", *map(int, map(TeredoAddress, addresses)))
 
     def fail(self, code: int, *, wait: bool = True) -> None:
         """Have the client fail with an error code of Windows.

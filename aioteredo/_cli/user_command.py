@@ -1,10 +1,10 @@
-"""CMD of ``exec``: the command that is run with the port in its arguments."""
+"""CMD of ``exec``: the command that is run with the port or address in its arguments."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio
 
@@ -16,30 +16,32 @@ class CommandFailedError(Exception):
     """An error of CMD, which could not be started or did not exit with status 0."""
 
 
-class PortCommand:
-    """CMD, whose arguments and environment contain the port.
+class UserCommand:
+    """CMD, whose arguments and environment contain the texts for a value.
 
-    :param arguments: CMD and its arguments, with ``{port}`` for the port
+    :param arguments: CMD and its arguments, with placeholders such as ``{port}``
     :param children: starts the processes; entered by the caller
     """
 
     def __init__(self, arguments: Sequence[str], children: process_group.Children) -> None:
         self._arguments = arguments
         self._children = children
-        self._previous_port = ""
+        self._previous = ""
 
-    async def run(self, port: str) -> None:
+    async def run(self, texts: Mapping[str, str]) -> None:
         """Run CMD once and wait for its end; if cancelled, end its process group first.
 
+        :param texts: the text for each placeholder, without braces. The environment of CMD
+            has each text, and that of the first placeholder in the run before
         :raises CommandFailedError: if CMD cannot be started, or fails
         """
-        arguments = [argument.replace("{port}", port) for argument in self._arguments]
+        arguments = [_substitute(argument, texts) for argument in self._arguments]
         name = arguments[0]
-        environment = {
-            **os.environ,
-            "TEREDO_PORT": port,
-            "TEREDO_PREVIOUS_PORT": self._previous_port,
-        }
+
+        variables = {f"TEREDO_{key.upper()}": text for key, text in texts.items()}
+        key, text = next(iter(texts.items()))
+        variables[f"TEREDO_PREVIOUS_{key.upper()}"] = self._previous
+        environment = {**os.environ, **variables}
 
         try:
             child = await self._children.start(arguments, environment)
@@ -47,7 +49,7 @@ class PortCommand:
             raise CommandFailedError(
                 f"cannot run {name!r}: {error.strerror or error}"
             ) from None
-        self._previous_port = port
+        self._previous = text
 
         def report_refusal(pid: int, reason: str) -> None:
             report_error(f"cannot end {name!r} (pid {pid}): {reason}; waiting for it")
@@ -63,6 +65,14 @@ class PortCommand:
 
         if status:
             raise CommandFailedError(f"{name!r} {_describe_failure(status)}")
+
+
+def _substitute(argument: str, texts: Mapping[str, str]) -> str:
+    # No text contains a placeholder, except one of --no-port or --no-address, which the
+    # user has chosen. So one pass over the argument for each placeholder is enough.
+    for key, text in texts.items():
+        argument = argument.replace(f"{{{key}}}", text)
+    return argument
 
 
 def _describe_failure(status: int) -> str:
