@@ -28,10 +28,15 @@ def read(page: str) -> str:
     return (ROOT / page).read_text("utf-8")
 
 
+def code(page: str) -> list[tuple[str, str]]:
+    """Return the language and the text of each block of a page, in their order."""
+    found = _BLOCK.findall(read(page))
+    return [(language, dedent(source)) for _, language, source in found]
+
+
 def blocks(page: str, language: str) -> list[str]:
     """Return the blocks of a page in this language, in the order of the page."""
-    found = _BLOCK.findall(read(page))
-    return [dedent(source) for _, name, source in found if name == language]
+    return [source for name, source in code(page) if name == language]
 
 
 def block(page: str, language: str, text: str) -> str:
