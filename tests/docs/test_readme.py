@@ -1,71 +1,97 @@
-"""The Python blocks of README.md, run as they are printed there.
-
-The recipes have their own test modules.
-"""
+"""README.md: its programs, its transcript, its length and its links."""
 
 from __future__ import annotations
 
-import ast
-import asyncio
-from types import FunctionType
+import re
+import shlex
+import sys
+from pathlib import Path
 
 import pytest
 
-from aioteredo import SimulatedBackend
+from ..support import command
+from ..support.documents import ROOT, block, read
+from ..support.running import RunningCommand
+from .programs import is_dynamic_port, output_of_program
 
-from ..support.readme import README, block, blocks
-from ..support.waiting import limit
-
-
-@pytest.mark.asyncio_loops
-async def test_first_example_gives_the_firewall_each_port(
-    teredo: SimulatedBackend,
-) -> None:
-    """The first program of the page calls the firewall with each port."""
-    ports: asyncio.Queue[int | None] = asyncio.Queue()
-
-    class Firewall:
-        async def replace_teredo_exception(self, port: int | None) -> None:
-            ports.put_nowait(port)
-
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code = compile(block("python", "firewall."), README, "exec", flags=flags)
-    task = asyncio.ensure_future(FunctionType(code, {"firewall": Firewall()})())
-
-    assert await ports.get() is None
-    teredo.set_port(5)
-    assert await ports.get() == 5
-
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+SITE = "https://aioteredo.readthedocs.io/en/latest/"
+RAW = "https://raw.githubusercontent.com/aioteredo/aioteredo/main/"
 
 
-def test_other_examples_pass_in_a_project_of_a_user(pytester: pytest.Pytester) -> None:
-    """The service, its test, the async fixture and the conformance suite pass."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
-    pytester.makepyfile(
-        service=block("python", "async def mirror_teredo_port"),
-        test_fixture=block("python", "pytest_asyncio.fixture"),
-        test_service=block("python", "from service import"),
-        test_contract=block("python", "from my_backend import"),
-        my_backend="""
-            from aioteredo import SimulatedBackend as MyClient
+def test_first_program_prints_three_ports() -> None:
+    """The program ends by itself, and its output looks as the page shows it."""
+    printed = output_of_program(block("README.md", "python", "asyncio.run"))
+    shown = block("README.md", "text", "52718").splitlines()
 
-            def MyBackend(client):
-                return client
-        """,
-    )
-
-    result = pytester.runpytest_subprocess(
-        "-W", "error", "-p", "no:cacheprovider", timeout=limit()
-    )
-
-    # Two examples are tests. The driver of the example makes no faults, so two rules of
-    # the conformance suite are skipped.
-    result.assert_outcomes(passed=2 + 11, skipped=2)
+    assert len(printed) == len(shown) == 3
+    assert all(map(is_dynamic_port, [*printed, *shown]))
 
 
-def test_every_python_block_is_run() -> None:
-    """This module runs five blocks, and test_recipe_sse runs the sixth."""
-    assert len(blocks("python")) == 5 + 1
+def test_service_is_the_one_that_the_documentation_explains_and_tests() -> None:
+    """The page docs/service.md explains the same loop, and docs/testing.md tests it."""
+    readme = block("README.md", "python", "async def mirror_teredo_port")
+    assert block("docs/service.md", "python", "async def mirror_teredo_port") == readme
+
+
+def test_example_test_passes_in_a_new_project(pytester: pytest.Pytester) -> None:
+    """The test needs no configuration and no other plugin, and causes no warning."""
+    pytester.makepyfile(block("README.md", "python", "async def test_restart"))
+
+    # This environment has pytest-asyncio, which a new project does not have.
+    result = pytester.runpytest_subprocess("-W", "error", "-p", "no:asyncio")
+
+    result.assert_outcomes(passed=1)
+    assert "deprecat" not in (result.stdout.str() + result.stderr.str()).lower()
+
+
+def test_watch_prints_as_in_the_transcript(running: RunningCommand) -> None:
+    """``aioteredo watch`` prints the lines of the page, except for the times."""
+    time = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ")
+    transcript = block("README.md", "console", "watch --initial").splitlines()
+    shown = [line for line in transcript if time.match(line)]
+
+    running.start("watch")
+    for port in (51234, None, 60123):
+        running.change(port)
+    printed = [running.read_line() for _ in shown]
+
+    assert [time.sub("TIME", line) for line in printed] == [
+        time.sub("TIME", line) for line in shown
+    ]
+
+
+def test_exec_runs_the_command_of_the_transcript() -> None:
+    """``aioteredo exec`` calls the program with the port, as the page says."""
+    transcript = block("README.md", "console", "watch --initial").splitlines()
+    (line,) = [line for line in transcript if " exec " in line]
+    _, _, subcommand, *words = shlex.split(line)
+    position = words.index("upnpc")
+    recorder = (sys.executable, "-c", "import sys; print(*sys.argv[1:])")
+    words[position : position + 1] = recorder
+
+    result = command.run(subcommand, "--count", "1", "--backend", "simulated", *words)
+
+    option, port, protocol = result.stdout.split()
+    assert (option, protocol) == ("-r", "udp")
+    assert is_dynamic_port(port)
+
+
+def test_page_is_short() -> None:
+    """The front door has at most 150 lines; the documentation has the rest."""
+    assert len(read("README.md").splitlines()) <= 150
+
+
+def test_links_are_absolute() -> None:
+    """PyPI shows the page without the files beside it."""
+    targets = re.findall(r"\]\(([^)]*)\)|(?:src|srcset)=\"([^\"]*)\"", read("README.md"))
+    for target in map("".join, targets):
+        assert target.startswith("https://"), target
+
+
+def test_links_to_the_project_have_a_target() -> None:
+    """Each link to the documentation has a page, and each picture is in the repository."""
+    text = read("README.md")
+    for page in re.findall(rf"{re.escape(SITE)}([\w./-]+)\.html", text):
+        assert (ROOT / "docs" / f"{page}.md").is_file(), page
+    for picture in re.findall(rf"{re.escape(RAW)}([\w./-]+)", text):
+        assert (ROOT / Path(picture)).is_file(), picture
