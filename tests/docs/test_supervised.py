@@ -1,4 +1,4 @@
-"""The README's advice for a CMD that fails or hangs: a shell loop, and ``timeout``."""
+"""The advice of docs/command-line.md for a CMD that fails or hangs: a loop, ``timeout``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from ..support.command import command, environment
-from ..support.readme import block
+from ..support.documents import block
 from ..support.waiting import limit
+
+PAGE: Final = "docs/command-line.md"
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32" or shutil.which("timeout") is None,
@@ -61,7 +64,7 @@ def test_loop_restarts_exec_after_a_failure(tmp_path: Path) -> None:
         [ $(grep -c map log) = 1 ] && exit 7
         kill $PPID
     """
-    result = run_in_a_shell(tmp_path, block("sh", "[ $? = 1 ]"), map_port)
+    result = run_in_a_shell(tmp_path, block(PAGE, "sh", "[ $? = 1 ]"), map_port)
 
     first, pause, second = (tmp_path / "log").read_text("utf-8").splitlines()
     assert (pause, first[:4], second[:4]) == ("sleep 5", "map ", "map ")
@@ -72,14 +75,16 @@ def test_loop_restarts_exec_after_a_failure(tmp_path: Path) -> None:
 def test_timeout_does_not_end_a_quick_run(tmp_path: Path) -> None:
     """A run that ends before the time limit is not reported as failed."""
     map_port = 'echo "map $1" >>log; kill $(ps -o ppid= -p $PPID)'
-    result = run_in_a_shell(tmp_path, block("sh", "timeout 30"), map_port)
+    result = run_in_a_shell(tmp_path, block(PAGE, "sh", "timeout 30"), map_port)
     assert (tmp_path / "log").read_text("utf-8")[4:].strip().isdecimal()
     assert "failed" not in result.stderr
 
 
 def test_timeout_ends_a_run_that_hangs(tmp_path: Path) -> None:
     """The run fails with 124, the exit status of ``timeout``."""
-    source = block("sh", "timeout 30").replace("timeout 30", "--fail-fast timeout 0.2")
+    source = block(PAGE, "sh", "timeout 30").replace(
+        "timeout 30", "--fail-fast timeout 0.2"
+    )
     wait = shutil.which("sleep")
     result = run_in_a_shell(tmp_path, source, f"exec {wait} 1000")
     assert result.returncode == 1

@@ -1,6 +1,11 @@
-"""README's tables of options, exit statuses and variables repeat the help pages."""
+"""The tables of docs/command-line.md repeat the help pages and the output."""
 
 from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Final
 
 import pytest
 
@@ -12,7 +17,10 @@ from aioteredo._cli.reference import (
     Entry,
 )
 
-from ..support.readme import README
+from ..support.command import run
+from ..support.documents import ROOT
+
+PAGE: Final = "docs/command-line.md"
 
 
 def options_table() -> list[str]:
@@ -42,7 +50,16 @@ def entries_table(title: str, entries: tuple[Entry, ...]) -> list[str]:
 
 
 def row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    line = f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    # Outside of code, Sphinx would print the two hyphens of an option as a dash.
+    return re.sub(r"(?<=[ (])--[a-z-]+", r"`\g<0>`", line)
+
+
+def table_below(heading: str) -> list[str]:
+    """Return the rows of the page's table that has this heading, and the heading."""
+    lines = (ROOT / PAGE).read_text("utf-8").splitlines()
+    rows = lines[lines.index(heading) :]
+    return list(itertools.takewhile(lambda line: line.startswith("|"), rows))
 
 
 @pytest.mark.parametrize(
@@ -54,9 +71,25 @@ def row(*cells: str) -> str:
     ],
     ids=["options", "exit statuses", "variables"],
 )
-def test_table_of_the_readme_repeats_the_help_pages(table: list[str]) -> None:
+def test_table_of_the_page_repeats_the_help_pages(table: list[str]) -> None:
     """The table has each option, exit status or variable of the help pages."""
-    lines = README.read_text("utf-8").splitlines()
-    start = lines.index(table[0])
-    end = lines.index("", start)
-    assert lines[start:end] == table, "write it as: \n" + "\n".join(table)
+    assert table_below(table[0]) == table, "write it as: \n" + "\n".join(table)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("watch", "--backend", "simulated", "--initial", "--count", "1"),
+        ("port", "--backend", "simulated"),
+        ("backends",),
+    ],
+    ids=["watch", "port", "backends"],
+)
+def test_table_of_json_has_each_key_of_the_output(arguments: tuple[str, ...]) -> None:
+    """The table lists the keys of each command in the order of the output."""
+    output = run(*arguments, "--json").stdout.splitlines()[0]
+
+    rows = table_below("| command | key | value |")[2:]
+    start = f"| `{arguments[0]}` | `"
+    keys = [row.removeprefix(start).split("`")[0] for row in rows if row.startswith(start)]
+    assert keys == list(json.loads(output))
