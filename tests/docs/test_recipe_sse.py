@@ -1,4 +1,4 @@
-"""The README's recipe for Server-Sent Events, run by uvicorn in a process of its own."""
+"""The recipe of docs/recipes/sse.md, run by uvicorn in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from ..support.readme import block
+from ..support.documents import block
 from ..support.waiting import kill_at_the_limit, limit, wait_until
 
-# The program of the recipe, and two more addresses: one shows the number of open watches
-# to a test, the other restarts the Teredo client. The simulated client does not restart by
-# itself within a test, so that a test knows each port that comes.
+PAGE: Final = "docs/recipes/sse.md"
+
+# The program of the recipe, with more addresses by which a test controls the Teredo client
+# and sees the number of its open watches. This client does not restart by itself, so that
+# a test knows each port that comes.
 SERVER_SOURCE = """
 import os
 
@@ -29,23 +32,37 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import sse
-from aioteredo._selection import resolve
-from aioteredo.backends import simulated
+from aioteredo import BackendError, SimulatedBackend, use_backend
 
-simulated.RESTART_INTERVAL = 3600.0
+client = SimulatedBackend(51234)
+if os.environ["AIOTEREDO_BACKEND"] == "simulated":
+    default = use_backend(client)
+    default.__enter__()
+
 sse.KEEP_ALIVE = float(os.environ.get("TEST_KEEP_ALIVE", sse.KEEP_ALIVE))
 
 
 async def watches(request):
-    return PlainTextResponse(str(resolve(None).subscriber_count))
+    return PlainTextResponse(str(client.subscriber_count))
 
 
 async def restart(request):
-    return PlainTextResponse(str(resolve(None).restart()))
+    return PlainTextResponse(str(client.restart()))
+
+
+async def fail(request):
+    client.fail(BackendError("GetTeredoPort", 31))
+    return PlainTextResponse("0")
+
+
+async def refuse(request):
+    client.fail_next_subscribe(BackendError("NotifyTeredoPortChange", 8))
+    return PlainTextResponse("0")
 
 
 app = sse.app
-app.router.routes += [Route("/watches", watches), Route("/restart", restart)]
+for endpoint in (watches, restart, fail, refuse):
+    app.router.routes.append(Route(f"/{endpoint.__name__}", endpoint))
 """
 
 
@@ -53,10 +70,11 @@ class Server:
     """The command of the recipe in a process of its own, which is ready for clients."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
-        (directory / "sse.py").write_text(block("python", "event-stream"), "utf-8")
+        (directory / "sse.py").write_text(block(PAGE, "python", "event-stream"), "utf-8")
         (directory / "server.py").write_text(SERVER_SOURCE, "utf-8")
 
-        words = shlex.split(block("sh", "uvicorn sse:app"))
+        words = shlex.split(block(PAGE, "sh", "uvicorn sse:app"))
+        self.grace = float(words[words.index("--timeout-graceful-shutdown") + 1])
         while "=" in words[0]:
             name, _, value = words.pop(0).partition("=")
             environment = {name: value} | environment
@@ -98,8 +116,11 @@ class Server:
 
         :return: the lines that the server has logged since it was ready
         """
+        # While a client is connected, the server uses all of its grace period. The limit
+        # may be shorter than this period.
+        self.timer.cancel()
         self.process.terminate()
-        _, log = self.process.communicate(timeout=limit())
+        _, log = self.process.communicate(timeout=self.grace + limit())
         return log
 
 
@@ -126,6 +147,10 @@ class Browser:
         while (message := self.receive_message()).startswith(":"):
             pass
         return json.loads(message.removeprefix("data: "))["port"]
+
+    def is_at_the_end(self) -> bool:
+        """Return whether the response has ended as it should, and not by an error."""
+        return self._response.read() == b""
 
     def close(self) -> None:
         self._response.close()
@@ -215,13 +240,51 @@ def test_sigterm_ends_the_server_while_a_client_is_connected(
     assert not re.search("Warning|Traceback|never", log)
 
 
-def test_unavailable_backend_is_answered_with_status_500(
+def test_failed_backend_ends_each_stream_without_a_traceback(
     start_server: Callable[..., Server],
 ) -> None:
-    """The watch opens before the response begins, so a client sees the failure."""
+    """Each client gets the end of its stream, and can connect again; nothing is logged."""
+    server = start_server()
+    with (
+        contextlib.closing(Browser(server)) as first,
+        contextlib.closing(Browser(server)) as second,
+    ):
+        assert (first.receive_port(), second.receive_port()) == (51234, 51234)
+        server.get_number("/fail")
+        assert first.is_at_the_end()
+        assert second.is_at_the_end()
+
+    with contextlib.closing(Browser(server)) as browser:
+        assert browser.receive_port() == 51234
+    wait_until(lambda: server.get_number("/watches") == 0, "no watch is open")
+
+    # uvicorn still logs that it ends.
+    for line in server.end().splitlines():
+        assert line.startswith("INFO:")
+
+
+def test_watch_that_is_refused_is_answered_with_the_reason(
+    start_server: Callable[..., Server],
+) -> None:
+    """The client gets the status 503 and the error, and the log has no traceback."""
+    server = start_server()
+    server.get_number("/refuse")
+    assert_refused(server, "NotifyTeredoPortChange: [WinError 8] ERROR_NOT_ENOUGH_MEMORY")
+
+
+def test_unavailable_backend_is_answered_with_the_reason(
+    start_server: Callable[..., Server],
+) -> None:
+    """The client gets the status 503 and the error, and the log has no traceback."""
     server = start_server(AIOTEREDO_BACKEND="no-such-backend")
+    assert_refused(server, "AIOTEREDO_BACKEND='no-such-backend': there is no such backend")
+
+
+def assert_refused(server: Server, reason: str) -> None:
+    """Check the answer to a request whose watch cannot be opened."""
     with contextlib.closing(server.connect()) as connection:
         connection.request("GET", "/teredo")
-        assert connection.getresponse().status == 500
-    assert server.process.stderr is not None
-    assert any("BackendUnavailableError" in line for line in server.process.stderr)
+        response = connection.getresponse()
+        assert response.status == 503
+        assert response.read().decode().startswith(reason)
+    assert not re.search("Error|Warning|Traceback", server.end())
