@@ -186,10 +186,15 @@ class Lab:
 
     # the client
 
-    def start(self) -> Client:
-        """Start Miredo, which ends with the lab at the latest."""
+    def start(self, *directives: str) -> Client:
+        """Start Miredo, which ends with the lab at the latest.
+
+        :param directives: lines of its configuration, before the usual ones. If Miredo
+            reads a directive twice, the first line counts
+        """
+        lines = [*directives, "RelayType client", "ServerAddress 192.0.2.1"]
         configuration = self._directory / "client.conf"
-        configuration.write_text("RelayType client\nServerAddress 192.0.2.1\n")
+        configuration.write_text("".join(f"{line}\n" for line in lines))
         pidfile = self._directory / "client.pid"
         pidfile.unlink(missing_ok=True)
         monitor = self._start(
