@@ -81,9 +81,10 @@ def test_table_of_the_page_repeats_the_help_pages(table: list[str]) -> None:
     [
         ("watch", "--backend", "simulated", "--initial", "--count", "1"),
         ("port", "--backend", "simulated"),
+        ("address", "--backend", "simulated"),
         ("backends",),
     ],
-    ids=["watch", "port", "backends"],
+    ids=["watch", "port", "address", "backends"],
 )
 def test_table_of_json_has_each_key_of_the_output(arguments: tuple[str, ...]) -> None:
     """The table lists the keys of each command in the order of the output."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ def transcripts() -> list[tuple[str, str]]:
 
 
 def shape(output: str) -> str:
-    """Return *output* with the same digit in the place of each digit."""
+    """Return *output* with one address for all, and one digit for all."""
+    output = re.sub(r"2001:0:[0-9a-f:]+", "2001:0:0", output)
     return re.sub(r'(?<="monotonic_ns": )\d+', "0", re.sub(r"\d", "0", output))
 
 
@@ -69,17 +71,32 @@ def test_port_or_a_text_is_printed(tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("a POSIX shell is needed")
     source = block(PAGE, "sh", "|| echo").replace("miredo", "no-such-backend")
+    result = run_in_shell(source, tmp_path)
+    assert result.stdout == "the client has no port, or cannot be asked\n"
+
+
+def test_address_is_printed_within_a_limit(tmp_path: Path) -> None:
+    """The shell command waits for an address with ``timeout``."""
+    if shutil.which("timeout") is None or sys.platform == "win32":
+        pytest.skip("the program timeout of a POSIX system is needed")
+    source = block(PAGE, "sh", "address").replace("miredo", "simulated")
+    result = run_in_shell(source, tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("2001:0:")
+
+
+def run_in_shell(source: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run *source* to its end, with the installed command on the PATH."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run(
+    return subprocess.run(
         ["sh", "-c", source],
         env=environment(PATH=path),
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         encoding="utf-8",
         timeout=limit(),
         check=False,
     )
-    assert result.stdout == "the client has no port, or cannot be asked\n"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
