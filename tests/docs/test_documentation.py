@@ -24,7 +24,6 @@ NOT_RUN = [
     ("docs/recipes/fixed-port.md", "clientport=51820", "Wine has no Teredo"),
     ("docs/recipes/fixed-port.md", "clientport=default", "Wine has no Teredo"),
     ("docs/recipes/fixed-port.md", "Set-NetTeredoConfiguration", "Wine has no Teredo"),
-    ("docs/recipes/sse.md", "new EventSource", "only a browser has this class"),
     ("docs/tutorial.md", "pip install aioteredo", "PyPI has only the released versions"),
 ]
 

@@ -22,6 +22,14 @@ def test_program_prints_the_output_of_the_page() -> None:
     assert result.stdout == block(PAGE, "text", "None")
 
 
+def test_commands_of_windows_set_the_port_of_the_page() -> None:
+    """Both commands set the port that the rest of the page has, and one removes it."""
+    port = block(PAGE, "text", "BindPort").split()[1]
+    netsh = block(PAGE, "bat", "=51820")
+    assert block(PAGE, "powershell", "ClientPort").split()[-1] == port
+    assert block(PAGE, "bat", "=default") == netsh.replace(port, "default")
+
+
 def test_miredo_takes_the_same_port_after_a_reload() -> None:
     """The watch of a Miredo with ``BindPort`` sees the same port again."""
     if sys.platform != "linux":

@@ -172,6 +172,13 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.process.communicate(timeout=limit())
 
 
+def test_web_page_uses_the_address_and_the_key_of_the_recipe() -> None:
+    """The lines of JavaScript ask the recipe's address, and read the key ``port``."""
+    script = block(PAGE, "js", "EventSource")
+    assert 'EventSource("/teredo")' in script
+    assert "JSON.parse(event.data).port" in script
+
+
 def test_client_that_disconnects_ends_only_its_own_watch(
     start_server: Callable[..., Server],
 ) -> None:
