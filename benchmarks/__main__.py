@@ -13,7 +13,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from .analysis import compare, report, targets
+from .analysis import compare, documents, plots, report, targets
 from .apparatus import results
 from .apparatus.measure import Measure, Row, Workload, run_rounds
 from .apparatus.results import Results
@@ -26,6 +26,7 @@ from .measures.latency import Latency, LoadedLatency
 from .measures.open_close import OpenClose
 from .measures.stalled import Stalled
 
+ROOT: Final = Path(__file__).parents[1]
 MEASURES: Final[tuple[type[Measure], ...]] = (
     *(Latency, LoadedLatency, CallbackCost, Burst, Stalled, FanOut),
     *(OpenClose, Idle, Import),
@@ -65,8 +66,6 @@ def _run(arguments: argparse.Namespace, measures: list[Measure]) -> int:
             raise IsADirectoryError(f"{arguments.json} is a directory")
         tempfile.TemporaryFile(dir=arguments.json.parent).close()
     if arguments.plot is not None:
-        from .analysis import plots  # A run without pictures need not import matplotlib.
-
         arguments.plot.mkdir(parents=True, exist_ok=True)
 
     interrupted = False
@@ -85,6 +84,9 @@ def _run(arguments: argparse.Namespace, measures: list[Measure]) -> int:
     report.show_environment(run.environment, console)
     if interrupted:
         return 130
+    if arguments.publish:
+        for path in documents.publish(run, measures, ROOT):
+            console.print(path)
     return 0 if old is None else _compare(run, old, measures, console)
 
 
@@ -147,7 +149,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="run fewer rounds, all within 90 seconds")
     add("--rounds", type=_rounds, metavar="N", help="more rounds give narrower intervals")
     add("--json", type=Path, metavar="FILE", help="save the raw results")
-    add("--plot", type=Path, metavar="DIR", help="draw pictures, as SVG and PNG")
+    add(
+        "--plot",
+        type=Path,
+        metavar="DIR",
+        help="draw the pictures, each in a light and a dark SVG",
+    )
+    publish_help = "rewrite the pictures, tables and figures of the documentation"
+    add("--publish", action="store_true", help=publish_help)
     compare_help = "compare with a saved run; exit with 3 if aioteredo is slower now"
     add("--compare", type=Path, metavar="FILE", help=compare_help)
     add("--load", type=Path, metavar="FILE", help="report on a saved run; measure nothing")

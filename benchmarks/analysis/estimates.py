@@ -18,6 +18,7 @@ from scipy.special import stdtrit
 
 RESAMPLES: Final = 500
 CONFIDENCE: Final = 0.95
+FEWEST_BEYOND: Final = 10  # samples beyond a high quantile; fewer show only their luck
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,8 +55,11 @@ class Distribution:
         return self._quantile(q, np.ones(self.rounds))
 
     def has_quantile(self, q: float) -> bool:
-        """Return whether a sample lies beyond the quantile, or it is the maximum."""
-        return q == 1 or self.size * (1 - q) >= 1
+        """Return whether the quantile has enough samples to be reported or drawn.
+
+        The median always has, because its interval shows how little it is worth.
+        """
+        return q <= 0.5 or self.size * (1 - q) >= FEWEST_BEYOND
 
     def resampled_logarithms(self, q: float, run: int) -> Floats:
         """Return the logarithm of the quantile of each draw of the rounds of that run."""
@@ -114,6 +118,12 @@ def excess(above: Distribution, below: Distribution, factor: float, q: float) ->
     resampled = resampled_above - factor * resampled_below
     half = _halfwidth(resampled, above.rounds, CONFIDENCE)
     return Estimate(value, value - half, value + half)
+
+
+def level(distribution: Distribution, q: float) -> Estimate:
+    """Return the quantile of a row itself."""
+    resampled = distribution.resampled_logarithms(q, 0)
+    return _estimate(distribution.quantile(q), resampled, distribution.rounds, CONFIDENCE)
 
 
 def _halfwidth(resampled: Floats, rounds: int, confidence: float) -> float:

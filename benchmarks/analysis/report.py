@@ -17,7 +17,7 @@ from .estimates import Distribution, ratio
 from .formatting import format_amount
 from .targets import Target
 
-QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 NARROW_QUANTILES: Final = {"p50": 0.5, "p99": 0.99}
 WIDE: Final = 130  # columns of a terminal that has room for all quantiles
 
@@ -41,7 +41,11 @@ def _border(console: Console) -> box.Box:
 def _table(measure: Measure, title: str, rows: list[Row], console: Console) -> Table:
     table = Table(title=title, title_justify="left", box=_border(console))
     table.add_column("", no_wrap=True)
-    quantiles = QUANTILES if console.width >= WIDE else NARROW_QUANTILES
+    quantiles = {
+        name: q
+        for name, q in (QUANTILES if console.width >= WIDE else NARROW_QUANTILES).items()
+        if any(Distribution(row.rounds).has_quantile(q) for row in rows)
+    }
     lines: dict[str, list[str]] = {}
     order: dict[str, float] = {}
 

@@ -47,7 +47,7 @@ def test_run_is_saved_drawn_and_equal_to_itself(tmp_path: Path) -> None:
     assert (made.returncode, made.stderr) == (0, "")
     assert "Dispatch" in made.stdout
     assert "Fan-out" not in made.stdout
-    assert (pictures / "latency.svg").exists()
+    assert (pictures / "latency-dark.svg").exists()
     assert {len(row.rounds) for row in results.load(Path(file)).rows} == {5}
 
     same = command("--load", file, "--compare", file)
