@@ -115,14 +115,15 @@ def test_page_has_a_block_for_each_measure() -> None:
     assert {kind.name for kind in MEASURES} <= blocks
 
 
-@pytest.mark.parametrize("name", [documents.README, documents.PAGE])
-def test_documents_and_main_picture_show_the_same_figures(name: str) -> None:
-    """The figure of aioteredo stands in the title of the picture and in the sentence."""
+@pytest.mark.parametrize(("name", "copies"), [(documents.README, 2), (documents.PAGE, 3)])
+def test_documents_and_main_picture_show_the_same_figures(name: str, copies: int) -> None:
+    """The result stands in the picture, in a sentence, and in each "alt" of the picture."""
     root = ElementTree.parse(PLOTS / "latency-light.svg").getroot()
     title, description = root[0].text or "", root[1].text or ""
     (figure,) = re.findall(r"adds (\S+ µs)", title)
     assert f"aioteredo adds {figure}" in description
-    assert description in " ".join((ROOT / name).read_text("utf-8").split())
+    text = " ".join((ROOT / name).read_text("utf-8").split())
+    assert text.count(description) == copies
 
 
 def test_page_has_each_figure_of_the_main_picture() -> None:
