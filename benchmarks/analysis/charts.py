@@ -159,8 +159,8 @@ def _tail(results: Results) -> Chart | None:
     return Chart(
         title="99 of 100 events arrive within this time",
         subtitle="Time from the callback to the next line of the consumer; callbacks from "
-        "a native thread. The dark part of a bar is the median, the end of the bar is the "
-        "99th percentile. Shorter is better.",
+        "a native thread. The part of a bar in full colour ends at the median, the whole "
+        "bar at the 99th percentile. Shorter is better.",
         rows=[*map(label, contenders)],
         grid=[panels],
         axis="µs",

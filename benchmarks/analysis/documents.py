@@ -70,7 +70,7 @@ def _front(results: Results, chart: Chart) -> str:
         f'  <source media="(prefers-color-scheme: dark)" srcset="{RAW}/latency-dark.svg">\n'
         f'  <img src="{RAW}/latency-light.svg" width="880" alt="{alt}">\n'
         "</picture>\n\n"
-        f"{_wrap(charts.summarize_latency(results))}"
+        f"{charts.summarize_latency(results)}"
     )
 
 
