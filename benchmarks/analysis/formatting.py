@@ -30,7 +30,8 @@ def format_plus_minus(value: float, low: float, high: float) -> str:
     half = (high - low) / 2
     if math.isinf(half):
         return format_value(value)
-    return f"{format_value(value)} ± {half:,.{_digits(value)}f}"
+    digits = max(_digits(value), _digits(100 * half))  # A small interval is not 0.
+    return f"{format_value(value)} ± {half:,.{digits}f}"
 
 
 def format_range(value: float, low: float, high: float) -> str:
