@@ -50,7 +50,7 @@ def test_watch_prints_as_in_the_transcript(running: RunningCommand) -> None:
     transcript = block("README.md", "console", "watch --initial").splitlines()
     shown = [line for line in transcript if time.match(line)]
 
-    running.start("watch")
+    running.start("watch", env={"PYTHONIOENCODING": "utf-8"})
     for port in (51234, None, 60123):
         running.change(port)
     printed = [running.read_line() for _ in shown]
