@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from aioteredo import SimulatedBackend
 
+from ..support.command import environment, run_interpreter
 from ..support.documents import block
 from ..support.waiting import eventually, limit
 from .programs import is_dynamic_port, output_of_program, running_program
@@ -63,30 +66,46 @@ def test_ctrl_c_ends_the_wait_of_a_blocking_portal() -> None:
     assert "ResourceWarning" not in errors
 
 
-@pytest.mark.asyncio_loops
-async def test_web_application_answers_with_the_port(
-    teredo: SimulatedBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The application follows the port while it runs, and closes its watch at the end."""
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Path]:
+    """A directory with the web application and the service that it imports."""
     service = block("docs/service.md", "python", "async def mirror_teredo_port")
     (tmp_path / "service.py").write_text(service, "utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "service", raising=False)
-    namespace: dict[str, Any] = {"__name__": "application"}
-    exec(compile(block(PAGE, "python", "lifespan"), PAGE, "exec"), namespace)
-    app = namespace["app"]
+    (tmp_path / "application.py").write_text(block(PAGE, "python", "lifespan"), "utf-8")
+    yield tmp_path
+    for module in ("application", "service"):
+        sys.modules.pop(module, None)
+
+
+@pytest.mark.asyncio_loops
+async def test_web_application_answers_with_the_port(
+    teredo: SimulatedBackend, application: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application follows the port while it runs, and closes its watch at the end."""
+    monkeypatch.syspath_prepend(application)
+    app = importlib.import_module("application").app
 
     teredo.set_port(51234)
     async with app.router.lifespan_context(app) as state:
-        await eventually(lambda: state["teredo"]["port"] == 51234, "the first event")
         assert await get(app, "/port", state) == {"port": 51234}
 
+        await eventually(lambda: teredo.subscriber_count == 1, "the watch is open")
         teredo.stop()
         await teredo.wait_until_drained()
         assert await get(app, "/port", state) == {"port": None}
 
     assert teredo.subscriber_count == 0
-    del sys.modules["service"]
+
+
+def test_server_does_not_start_without_a_backend(application: Path) -> None:
+    """Uvicorn logs the reason and ends, instead of answering without a port."""
+    result = run_interpreter(
+        *("-m", "uvicorn", "application:app", "--port", "0"),
+        cwd=application,
+        env=environment(application, AIOTEREDO_BACKEND="missing"),
+    )
+    assert result.returncode != 0
+    assert "BackendUnavailableError: AIOTEREDO_BACKEND='missing'" in result.stderr
 
 
 async def get(app: Any, path: str, state: dict[str, Any]) -> Any:
