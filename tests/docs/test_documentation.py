@@ -1,4 +1,4 @@
-"""Each code block of README.md and of the documentation is run by a test.
+"""A test runs each code block, and the reference has each public name.
 
 The tests name the blocks that they run, in calls of ``documents.block()``. This module
 finds these calls in the source code of the tests.
@@ -7,10 +7,13 @@ finds these calls in the source code of the tests.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import aioteredo
 
 from ..support import documents
 
@@ -89,3 +92,9 @@ def test_each_block_is_run_by_a_test() -> None:
 def test_block_that_is_not_run_exists(page: str, text: str, reason: str) -> None:
     """An entry of NOT_RUN stands for one block of its page."""
     assert len([source for _, source in documents.code(page) if text in source]) == 1
+
+
+@pytest.mark.parametrize("name", aioteredo.__all__)
+def test_reference_has_each_public_name(name: str) -> None:
+    """Autodoc includes only the names that the page lists."""
+    assert re.search(rf":: aioteredo\.{name}\b", documents.read("docs/api.md"))
