@@ -105,16 +105,24 @@ class RunningCommand:
         :param options: options of ``Popen``, and ``prefix`` for a program that runs the
             command; ``env`` is added to the environment
         """
+        name, *rest = arguments
+        prefix = options.pop("prefix", ())
+        program = [*prefix, *command(name, "--backend", "scripted", *rest)]
+        return self.start_program(*program, **options)
+
+    def start_program(self, *program: str, **options: Any) -> Self:
+        """Start a program that watches the client, and return when it does.
+
+        :param options: options of ``Popen``; ``env`` is added to the environment
+        """
         listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         listener.settimeout(limit())
         port = str(listener.getsockname()[1])
 
-        name, *rest = arguments
-        prefix = options.pop("prefix", ())
         variables = options.pop("env", {})
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(
-            [*prefix, *command(name, "--backend", "scripted", *rest)],
+            program,
             env=environment(self._directory, SCRIPTED_CLIENT=port, CMD=CMD) | variables,
             **({"stdin": subprocess.DEVNULL} | pipes | options),
         )
