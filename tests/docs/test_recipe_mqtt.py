@@ -1,0 +1,338 @@
+"""The recipe for MQTT, run as it is printed, with a real Mosquitto broker.
+
+The broker has the configuration and the rules of the page: TLS, passwords, and topics that
+only their host may write.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ..support import mosquitto
+from ..support.documents import block
+from ..support.mosquitto import PASSWORD, Broker, Proxy, Subscriber
+from ..support.requirements import require
+from ..support.running import RunningCommand, scripted_command
+from ..support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="the shell of POSIX is needed"
+)
+
+PAGE = "docs/recipes/mqtt.md"
+USERS = ("gate7", "gate8", "monitor")
+ExecRecipe = Callable[..., RunningCommand]
+CLIENT_IDS_BY_USER = "use_username_as_clientid true\n"
+
+# Runs the program of the page on an event loop that the test chooses.
+RUN_ON_LOOP = """
+import functools, runpy, sys, anyio
+anyio.run = functools.partial(anyio.run, backend=sys.argv[1])
+runpy.run_path(sys.argv[2], run_name="__main__")
+"""
+
+
+def broker_in(directory: Path, *, without: str = "", more: str = "") -> Broker:
+    """Return a broker with the configuration of the page.
+
+    :param without: a line of the configuration to leave out
+    :param more: lines to add
+    """
+    require("mosquitto", mosquitto.missing())
+    configuration = block(PAGE, "text", "listener 8883")
+    assert without in configuration
+    rules = block(PAGE, "text", "pattern write")
+    return Broker(directory, configuration.replace(without, "") + more, rules, USERS)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker that runs, with the configuration of the page."""
+    with broker_in(tmp_path) as broker:
+        yield broker
+
+
+class Fleet:
+    """The hosts of a test, each of which runs the program of the page."""
+
+    def __init__(self, directory: Path, broker: Broker) -> None:
+        self._directory = directory
+        self._broker = broker
+        self._stack = ExitStack()
+
+    def start(
+        self,
+        host: str,
+        *,
+        loop: str = "asyncio",
+        port: int | None = None,
+        password: str = PASSWORD,
+    ) -> RunningCommand:
+        """Start the program of the page on a host, whose client has no port yet.
+
+        :param port: the port at which the host finds the broker, if it is not the broker's
+        """
+        directory = self._directory / host
+        directory.mkdir()
+        program = directory / "publish_port.py"
+        program.write_text(block(PAGE, "python", "will_set"), "utf-8")
+        running = self._stack.enter_context(scripted_command(directory))
+        url = f"mqtts://{host}@localhost:{port or self._broker.port}"
+        variables = {
+            "AIOTEREDO_BACKEND": "scripted",
+            "MQTT_URL": url,
+            "MQTT_PASSWORD": password,
+        }
+        return running.start_program(
+            *(sys.executable, "-c", RUN_ON_LOOP, loop, str(program)),
+            env=variables | self._broker.environment,
+        )
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, broker: Broker) -> Iterator[Fleet]:
+    """A fleet without hosts, which the test starts."""
+    fleet = Fleet(tmp_path, broker)
+    yield fleet
+    fleet.close()
+
+
+def monitor(broker: Broker) -> Subscriber:
+    """Start the command of the page for a monitor, which prints topics and messages."""
+    words = shlex.split(block(PAGE, "sh", "mosquitto_sub"))
+    for placeholder, value in (("broker.example", "localhost"), ("8883", str(broker.port))):
+        words[words.index(placeholder)] = value
+    return Subscriber(words, broker)
+
+
+# the program
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_monitor_that_subscribes_late_receives_the_port_of_each_host(
+    fleet: Fleet, broker: Broker, loop: str
+) -> None:
+    """Each host has one retained message; ``null`` stands for no port."""
+    first = fleet.start("gate7", loop=loop)
+    fleet.start("gate8", loop=loop)
+    broker.wait_for_ports(gate7="null", gate8="null")
+
+    first.change(51234)
+    broker.wait_for_ports(gate7="51234", gate8="null")
+
+    first.change(None)
+    broker.wait_for_ports(gate7="null", gate8="null")
+
+
+def test_monitor_of_the_page_receives_each_change(fleet: Fleet, broker: Broker) -> None:
+    """A connected monitor receives a change at once, without subscribing again."""
+    with monitor(broker) as subscriber:
+        host = fleet.start("gate7")
+        subscriber.receive_until("teredo/gate7/port null")
+        for port in (1, 2):
+            host.change(port)
+            assert subscriber.receive() == f"teredo/gate7/port {port}"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_end_of_the_program_deletes_the_port(
+    fleet: Fleet, broker: Broker, loop: str, number: signal.Signals
+) -> None:
+    """The port goes with the program, however this ends; other hosts keep theirs."""
+    fleet.start("gate8").change(8)
+    host = fleet.start("gate7", loop=loop)
+    host.change(7)
+    broker.wait_for_ports(gate7="7", gate8="8")
+
+    host.process.send_signal(number)
+    broker.wait_for_ports(gate8="8")
+    status, error = host.wait()
+    assert status == (0 if number == signal.SIGINT else -number)
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_broker_that_restarts_has_the_newest_port_again(
+    tmp_path: Path, stored: bool
+) -> None:
+    """Each host publishes the port that it has when it connects again."""
+    more = f"persistence true\npersistence_location {tmp_path}/\n" if stored else ""
+    with broker_in(tmp_path, more=more) as broker:
+        fleet = Fleet(tmp_path, broker)
+        try:
+            first = fleet.start("gate7")
+            first.change(1)
+            fleet.start("gate8").change(8)
+            broker.wait_for_ports(gate7="1", gate8="8")
+
+            broker.stop()
+            first.change(2)
+            first.change(3)
+            broker.start()
+            broker.wait_for_ports(gate7="3", gate8="8")
+        finally:
+            fleet.close()
+
+
+def test_unacknowledged_port_does_not_follow_a_newer_one(
+    fleet: Fleet, broker: Broker
+) -> None:
+    """After a new connection, the host publishes the newest port and no older one."""
+    with Proxy(broker.port) as proxy, monitor(broker) as subscriber:
+        host = fleet.start("gate7", port=proxy.port)
+        subscriber.receive_until("teredo/gate7/port null")
+
+        proxy.hold_answers()
+        host.change(1)
+        subscriber.receive_until("teredo/gate7/port 1")
+        proxy.lose_connections()
+        host.change(2)
+        proxy.accept_again()
+
+        deleted_by_the_will = subscriber.receive()
+        assert deleted_by_the_will == "teredo/gate7/port (null)"
+        assert subscriber.receive() == "teredo/gate7/port 2"
+        host.change(3)
+        assert subscriber.receive() == "teredo/gate7/port 3"
+
+
+def test_will_of_a_lost_connection_does_not_delete_the_port(tmp_path: Path) -> None:
+    """A host connects again before the broker has noticed that the connection is lost."""
+    # With the setting of the page, the broker would choose the client identifier.
+    with (
+        broker_in(tmp_path, without=CLIENT_IDS_BY_USER) as broker,
+        Proxy(broker.port) as proxy,
+    ):
+        fleet = Fleet(tmp_path, broker)
+        try:
+            host = fleet.start("gate7", port=proxy.port)
+            host.change(1)
+            broker.wait_for_ports(gate7="1")
+
+            proxy.lose_connections()
+            host.change(2)
+            proxy.accept_again()
+            broker.wait_for_ports(gate7="2")
+
+            with monitor(broker) as subscriber:
+                assert subscriber.receive() == "teredo/gate7/port 2"
+                proxy.end_lost_connections()
+                broker.publish("gate8", "8")
+                assert subscriber.receive() == "teredo/gate8/port 8"
+        finally:
+            fleet.close()
+
+
+def test_failure_of_the_backend_deletes_the_port_until_it_is_known_again(
+    fleet: Fleet, broker: Broker
+) -> None:
+    """A port that cannot be followed is not published; the program tries again."""
+    with monitor(broker) as subscriber:
+        host = fleet.start("gate7")
+        host.change(1)
+        subscriber.receive_until("teredo/gate7/port 1")
+        host.fail(31)
+        assert subscriber.receive() == "teredo/gate7/port (null)"
+        assert subscriber.receive() == "teredo/gate7/port 1"
+
+
+def test_host_with_a_wrong_password_says_so(fleet: Fleet, broker: Broker) -> None:
+    """The program reports each refusal, publishes nothing, and can still be ended."""
+    host = fleet.start("gate7", password="wrong")
+    assert host.read_error_line() == "INFO:root:localhost: Not authorized\n"
+    assert broker.ports() == {}
+    host.process.send_signal(signal.SIGINT)
+    status, error = host.wait()
+    assert status == 0
+    assert "Traceback" not in error
+
+
+# the broker
+
+
+def test_host_cannot_write_the_port_of_another_host(broker: Broker) -> None:
+    """The broker refuses the topic of another host."""
+    publish = ["-V", "mqttv5", "-q", "1", "-r", "-t", "teredo/gate8/port", "-m", "666"]
+    done = broker.run(broker.client("mosquitto_pub", "gate7", *publish))
+    assert "Not authorized" in done.stderr
+    assert broker.ports() == {}
+
+    broker.publish("gate8", "8")
+    assert broker.ports() == {"gate8": "8"}
+
+
+def test_host_cannot_end_the_connection_of_another_host(
+    fleet: Fleet, broker: Broker
+) -> None:
+    """A client that names the identifier of another host gets its own instead."""
+    with monitor(broker) as subscriber:
+        fleet.start("gate8")
+        subscriber.receive_until("teredo/gate8/port null")
+        broker.publish("gate7", "7", "-i", "gate8")
+        assert subscriber.receive() == "teredo/gate7/port 7"
+
+
+# exec
+
+
+@pytest.fixture
+def exec_recipe(running: RunningCommand, broker: Broker, tmp_path: Path) -> ExecRecipe:
+    """A function that starts the command line of the page, with another expiry."""
+    options = block(PAGE, "text", "-u gate7")
+    for text, value in (("broker.example", "localhost"), ("8883", str(broker.port))):
+        assert text in options
+        options = options.replace(text, value)
+    (tmp_path / "mosquitto_pub").write_text(options)
+    environment = broker.environment | {"XDG_CONFIG_HOME": str(tmp_path)}
+
+    def start(expiry: str = "180") -> RunningCommand:
+        words = shlex.split(block(PAGE, "sh", "exec --initial --every"))
+        assert words[:2] == ["aioteredo", "exec"]
+        words[words.index("180")] = expiry
+        return running.start(*words[1:], env=environment)
+
+    return start
+
+
+def test_exec_publishes_each_port(exec_recipe: ExecRecipe, broker: Broker) -> None:
+    """Each change runs ``mosquitto_pub``, which publishes a retained message."""
+    running = exec_recipe()
+    broker.wait_for_ports(gate7="null")
+    running.change(51234)
+    broker.wait_for_ports(gate7="51234")
+
+
+def test_port_that_exec_has_published_expires(
+    exec_recipe: ExecRecipe, broker: Broker
+) -> None:
+    """A message that ``exec`` has not published again in time is deleted."""
+    exec_recipe("2")
+    broker.wait_for_ports(gate7="null")
+    broker.wait_for_ports()
+
+
+def test_prometheus_reads_a_whole_file(running: RunningCommand, tmp_path: Path) -> None:
+    """The file has one metric, and is replaced in one step."""
+    file = tmp_path / "teredo.prom"
+    words = shlex.split(block(PAGE, "sh", ".prom"))
+    assert words[:2] == ["aioteredo", "exec"]
+    assert words[-1].endswith(f"/{file.name}")
+    running.start(*words[1:-1], str(file))
+
+    wait_until(file.exists, "the file is there")
+    assert file.read_text() == "teredo_port 0\n"
+    with file.open() as before:
+        running.change(51234)
+        wait_until(lambda: file.read_text() == "teredo_port 51234\n", "the port is there")
+        assert before.read() == "teredo_port 0\n"
