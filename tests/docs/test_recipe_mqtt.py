@@ -17,7 +17,7 @@ import pytest
 
 from ..support import mosquitto
 from ..support.documents import block
-from ..support.mosquitto import PASSWORD, Broker, Proxy, Subscriber
+from ..support.mosquitto import Broker, Proxy, Subscriber
 from ..support.requirements import require
 from ..support.running import RunningCommand, scripted_command
 from ..support.waiting import wait_until
@@ -73,7 +73,7 @@ class Fleet:
         *,
         loop: str = "asyncio",
         port: int | None = None,
-        password: str = PASSWORD,
+        password: str | None = None,
     ) -> RunningCommand:
         """Start the program of the page on a host, whose client has no port yet.
 
@@ -84,15 +84,19 @@ class Fleet:
         program = directory / "publish_port.py"
         program.write_text(block(PAGE, "python", "will_set"), "utf-8")
         running = self._stack.enter_context(scripted_command(directory))
-        url = f"mqtts://{host}@localhost:{port or self._broker.port}"
-        variables = {
-            "AIOTEREDO_BACKEND": "scripted",
-            "MQTT_URL": url,
-            "MQTT_PASSWORD": password,
-        }
+        variables = {"AIOTEREDO_BACKEND": "scripted"} | self._broker.environment
+        for word in shlex.split(block(PAGE, "sh", "publish_port.py"))[:2]:
+            name, _, value = word.partition("=")
+            variables[name] = value
+        variables["MQTT_URL"] = (
+            variables["MQTT_URL"]
+            .replace("gate7", host)
+            .replace("broker.example", f"localhost:{port or self._broker.port}")
+        )
+        variables["MQTT_PASSWORD"] = password or variables["MQTT_PASSWORD"]
         return running.start_program(
             *(sys.executable, "-c", RUN_ON_LOOP, loop, str(program)),
-            env=variables | self._broker.environment,
+            env=variables,
         )
 
     def close(self) -> None:
