@@ -82,7 +82,7 @@ class Fleet:
         directory = self._directory / host
         directory.mkdir()
         program = directory / "publish_port.py"
-        program.write_text(block(PAGE, "python", "will_set"), "utf-8")
+        program.write_text(block(PAGE, "python", "class RetainedMessage"), "utf-8")
         running = self._stack.enter_context(scripted_command(directory))
         variables = {"AIOTEREDO_BACKEND": "scripted"} | self._broker.environment
         for word in shlex.split(block(PAGE, "sh", "publish_port.py"))[:2]:
