@@ -75,14 +75,14 @@ def test_loop_restarts_exec_after_a_failure(tmp_path: Path) -> None:
 def test_timeout_does_not_end_a_quick_run(tmp_path: Path) -> None:
     """A run that ends before the time limit is not reported as failed."""
     map_port = 'echo "map $1" >>log; kill $(ps -o ppid= -p $PPID)'
-    result = run_in_a_shell(tmp_path, block(PAGE, "sh", "timeout 30"), map_port)
+    result = run_in_a_shell(tmp_path, block(PAGE, "sh", "exec --initial timeout 30"), map_port)
     assert (tmp_path / "log").read_text("utf-8")[4:].strip().isdecimal()
     assert "failed" not in result.stderr
 
 
 def test_timeout_ends_a_run_that_hangs(tmp_path: Path) -> None:
     """The run fails with 124, the exit status of ``timeout``."""
-    source = block(PAGE, "sh", "timeout 30").replace(
+    source = block(PAGE, "sh", "exec --initial timeout 30").replace(
         "timeout 30", "--fail-fast timeout 0.2"
     )
     wait = shutil.which("sleep")
