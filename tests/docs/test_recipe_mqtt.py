@@ -287,6 +287,15 @@ def test_host_cannot_end_the_connection_of_another_host(
         assert subscriber.receive() == "teredo/gate7/port 7"
 
 
+def test_broker_drops_no_message_for_a_monitor_of_a_large_fleet(broker: Broker) -> None:
+    """By default, Mosquitto drops all but 1,020 messages for a client with QoS 1."""
+    hosts = 1100
+    broker.publish_many([f"teredo/host{number}/port" for number in range(hosts)])
+    arguments = ["-q", "1", "-t", "teredo/+/port", "-C", str(hosts)]
+    done = broker.run(broker.client("mosquitto_sub", "monitor", *arguments))
+    assert len(done.stdout.splitlines()) == hosts
+
+
 # exec
 
 

@@ -133,6 +133,18 @@ class Broker:
         done = self.run(self.client("mosquitto_pub", host, *message, *options))
         assert done.returncode == 0, done.stderr
 
+    def publish_many(self, topics: Sequence[str]) -> None:
+        """Publish a retained message for each topic."""
+        from paho.mqtt.publish import multiple
+
+        multiple(
+            [(topic, "1", 1, True) for topic in topics],
+            hostname="localhost",
+            port=self.port,
+            auth={"username": PROBE, "password": PASSWORD},
+            tls={"ca_certs": self.environment["SSL_CERT_FILE"]},
+        )
+
     def ports(self) -> dict[str, str]:
         """Return the messages that a monitor receives when it subscribes, for each host."""
         topics = ["-t", "teredo/+/port", "-t", _END, "-F", "%r %t %p"]
