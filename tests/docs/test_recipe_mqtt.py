@@ -6,12 +6,14 @@ only their host may write.
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -22,9 +24,8 @@ from ..support.requirements import require
 from ..support.running import RunningCommand, scripted_command
 from ..support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="the shell of POSIX is needed"
-)
+if sys.platform == "win32":
+    pytest.skip("the shell of POSIX is needed", allow_module_level=True)
 
 PAGE = "docs/recipes/mqtt.md"
 USERS = ("gate7", "gate8", "monitor")
@@ -68,47 +69,44 @@ class Fleet:
         self._stack = ExitStack()
 
     def start(
-        self,
-        host: str,
-        *,
-        loop: str = "asyncio",
-        port: int | None = None,
-        password: str | None = None,
+        self, host: str, *, loop: str = "asyncio", port: int = 0, **variables: str
     ) -> RunningCommand:
         """Start the program of the page on a host, whose client has no port yet.
 
         :param port: the port at which the host finds the broker, if it is not the broker's
+        :param variables: environment variables that are not those of the page
         """
         directory = self._directory / host
         directory.mkdir()
         program = directory / "publish_port.py"
         program.write_text(block(PAGE, "python", "class RetainedMessage"), "utf-8")
         running = self._stack.enter_context(scripted_command(directory))
-        variables = {"AIOTEREDO_BACKEND": "scripted"} | self._broker.environment
+        environment = {"AIOTEREDO_BACKEND": "scripted"} | self._broker.environment
         for word in shlex.split(block(PAGE, "sh", "publish_port.py"))[:2]:
             name, _, value = word.partition("=")
-            variables[name] = value
-        variables["MQTT_URL"] = (
-            variables["MQTT_URL"]
+            environment[name] = value
+        environment["MQTT_URL"] = (
+            environment["MQTT_URL"]
             .replace("gate7", host)
             .replace("broker.example", f"localhost:{port or self._broker.port}")
         )
-        variables["MQTT_PASSWORD"] = password or variables["MQTT_PASSWORD"]
         return running.start_program(
             *(sys.executable, "-c", RUN_ON_LOOP, loop, str(program)),
-            env=variables,
+            env=environment | variables,
         )
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, broker: Broker) -> Iterator[Fleet]:
     """A fleet without hosts, which the test starts."""
-    fleet = Fleet(tmp_path, broker)
-    yield fleet
-    fleet.close()
+    with Fleet(tmp_path, broker) as fleet:
+        yield fleet
 
 
 def monitor(broker: Broker) -> Subscriber:
@@ -172,21 +170,17 @@ def test_broker_that_restarts_has_the_newest_port_again(
 ) -> None:
     """Each host publishes the port that it has when it connects again."""
     more = f"persistence true\npersistence_location {tmp_path}/\n" if stored else ""
-    with broker_in(tmp_path, more=more) as broker:
-        fleet = Fleet(tmp_path, broker)
-        try:
-            first = fleet.start("gate7")
-            first.change(1)
-            fleet.start("gate8").change(8)
-            broker.wait_for_ports(gate7="1", gate8="8")
+    with broker_in(tmp_path, more=more) as broker, Fleet(tmp_path, broker) as fleet:
+        host = fleet.start("gate7")
+        host.change(1)
+        fleet.start("gate8").change(8)
+        broker.wait_for_ports(gate7="1", gate8="8")
 
-            broker.stop()
-            first.change(2)
-            first.change(3)
-            broker.start()
-            broker.wait_for_ports(gate7="3", gate8="8")
-        finally:
-            fleet.close()
+        broker.stop()
+        host.change(2)
+        host.change(3)
+        broker.start()
+        broker.wait_for_ports(gate7="3", gate8="8")
 
 
 def test_unacknowledged_port_does_not_follow_a_newer_one(
@@ -213,29 +207,25 @@ def test_unacknowledged_port_does_not_follow_a_newer_one(
 
 def test_will_of_a_lost_connection_does_not_delete_the_port(tmp_path: Path) -> None:
     """A host connects again before the broker has noticed that the connection is lost."""
-    # With the setting of the page, the broker would choose the client identifier.
-    with (
-        broker_in(tmp_path, without=CLIENT_IDS_BY_USER) as broker,
-        Proxy(broker.port) as proxy,
-    ):
-        fleet = Fleet(tmp_path, broker)
-        try:
-            host = fleet.start("gate7", port=proxy.port)
-            host.change(1)
-            broker.wait_for_ports(gate7="1")
+    with ExitStack() as stack:
+        # With this setting of the page, the broker would choose the client identifier.
+        broker = stack.enter_context(broker_in(tmp_path, without=CLIENT_IDS_BY_USER))
+        fleet = stack.enter_context(Fleet(tmp_path, broker))
+        proxy = stack.enter_context(Proxy(broker.port))
+        host = fleet.start("gate7", port=proxy.port)
+        host.change(1)
+        broker.wait_for_ports(gate7="1")
 
-            proxy.lose_connections()
-            host.change(2)
-            proxy.accept_again()
-            broker.wait_for_ports(gate7="2")
+        proxy.lose_connections()
+        host.change(2)
+        proxy.accept_again()
+        broker.wait_for_ports(gate7="2")
 
-            with monitor(broker) as subscriber:
-                assert subscriber.receive() == "teredo/gate7/port 2"
-                proxy.end_lost_connections()
-                broker.publish("gate8", "8")
-                assert subscriber.receive() == "teredo/gate8/port 8"
-        finally:
-            fleet.close()
+        subscriber = stack.enter_context(monitor(broker))
+        assert subscriber.receive() == "teredo/gate7/port 2"
+        proxy.end_lost_connections()
+        broker.publish("gate8", "8")
+        assert subscriber.receive() == "teredo/gate8/port 8"
 
 
 def test_failure_of_the_backend_deletes_the_port_until_it_is_known_again(
@@ -253,13 +243,21 @@ def test_failure_of_the_backend_deletes_the_port_until_it_is_known_again(
 
 def test_host_with_a_wrong_password_says_so(fleet: Fleet, broker: Broker) -> None:
     """The program reports each refusal, publishes nothing, and can still be ended."""
-    host = fleet.start("gate7", password="wrong")
+    host = fleet.start("gate7", MQTT_PASSWORD="wrong")
     assert host.read_error_line() == "INFO:root:localhost: Not authorized\n"
     assert broker.ports() == {}
     host.process.send_signal(signal.SIGINT)
     status, error = host.wait()
     assert status == 0
     assert "Traceback" not in error
+
+
+def test_host_trusts_no_broker_with_an_unknown_certificate(fleet: Fleet) -> None:
+    """The program does not connect, says so, and can still be ended."""
+    host = fleet.start("gate7", SSL_CERT_FILE=os.devnull)
+    assert host.read_error_line() == "WARNING:root:no connection to the broker\n"
+    host.process.send_signal(signal.SIGINT)
+    assert host.wait()[0] == 0
 
 
 # the broker
