@@ -19,6 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+if sys.platform != "linux":
+    sys.exit("benchmarks.fleet: Linux is needed, which shows the memory of the broker")
+
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, PINGRESP = 1, 2, 3, 4, 8, 12, 13
 
 # Flags of a packet
