@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from ._harness import Harness
-from ._ports import PORTS
+from ._subjects import PORTS
 
 
 class CancelRules:
@@ -15,7 +15,7 @@ class CancelRules:
         """``cancel`` returns only after a push that is running has returned."""
         sink = harness.subscribe()
         sink.hold()
-        change = harness.start(harness.driver.change, PORTS[0])
+        change = harness.start(harness.subject.change, PORTS[0])
         sink.wait_until_held()
 
         cancel = sink.start_cancel()

@@ -6,7 +6,7 @@ import pytest
 
 from .._errors import BackendError, TeredoError
 from ._harness import Harness
-from ._ports import PORTS
+from ._subjects import PORTS
 
 
 class FailureRules:

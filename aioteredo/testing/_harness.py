@@ -8,42 +8,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .._backend import Backend, Subscription
+from .._backend import Subscription
 from .._errors import BackendError
 from .._events import NotificationType
 from ._background_call import BackgroundCall
+from ._driver import Driver
+from ._subjects import Label, Subject
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Driver:
-    """A backend, and the functions that control the Teredo client of this backend.
+class Harness:
+    """Calls the backend and the driver under a timeout, and cleans up after a rule.
 
-    :param backend: the backend under test, without a subscription
-    :param change: gives the client this port, or takes its port away (None). It returns
-        once ``get_port`` returns the new port; the push may come later. It may do nothing
-        if the client already has this port. Several threads call it
-    :param refuse: lets every later ``subscribe`` fail (True), or succeed again (False)
-    :param fail: lets the present subscriptions fail for good. It may return earlier
+    :param subject: the values that the rule is about
     """
 
-    backend: Backend
-    change: Callable[[int | None], object]
-    refuse: Callable[[bool], object] | None = None
-    fail: Callable[[], object] | None = None
-
-
-class Harness:
-    """Calls the backend and the driver under a timeout, and cleans up after a rule."""
-
-    def __init__(self, driver: Driver, timeout: float, a_while: float) -> None:
+    def __init__(
+        self, driver: Driver, subject: Subject, timeout: float, a_while: float
+    ) -> None:
         self.driver = driver
+        self.subject = subject
         self.timeout = timeout
         self.a_while = a_while
+        self.newest: Label = None
+        """The newest value of the client, before the changes that still run."""
+
         self._sinks: list[RecordingSink] = []
 
     def start(self, function: Callable[..., T], *args: Any) -> BackgroundCall[T]:
@@ -70,17 +62,21 @@ class Harness:
         for call in calls:
             call.result()
 
-    def change(self, port: int | None) -> None:
-        """Give the client this port."""
-        self.run(self.driver.change, port)
+    def change(self, label: Label) -> None:
+        """Give the client this value."""
+        self.run(self.subject.change, label)
+        self.newest = label
 
-    def get_port(self) -> int | None:
-        """Return the port that the backend reports."""
-        return self.run(self.driver.backend.get_port)
+    def get(self) -> Any:
+        """Return the value that the backend reports."""
+        return self.run(self.subject.get)
 
-    def new_sink(self) -> RecordingSink:
-        """Return a sink that is not subscribed yet."""
-        sink = RecordingSink(self)
+    def new_sink(self, subject: Subject | None = None) -> RecordingSink:
+        """Return a sink that is not subscribed yet.
+
+        :param subject: the values that it gets, if they are others than those of the rule
+        """
+        sink = RecordingSink(self, subject or self.subject)
         self._sinks.append(sink)
         return sink
 
@@ -101,11 +97,17 @@ class Harness:
 class RecordingSink:
     """A sink and its subscription. It records each push, and can hold one."""
 
-    pushed: list[tuple[int | None, int]]
-    """Each push so far: the port and the notification type."""
+    values: list[Any]
+    """The value of each push so far."""
 
-    pushed_on_return: list[tuple[int | None, int]]
-    """The pushes that came before ``subscribe`` returned; a port of 0 counts as None."""
+    pushed: list[tuple[Label, int]]
+    """The label and the notification type of each push, except for repetitions.
+
+    A repetition is a push of a value that has not changed, if the backend may make it.
+    """
+
+    pushed_on_return: list[tuple[Label, int]]
+    """The part of :attr:`pushed` that came before ``subscribe`` returned."""
 
     failures: list[BackendError]
     """The error of each call of ``fail``."""
@@ -116,7 +118,8 @@ class RecordingSink:
     overlapped: threading.Event
     """Set once a push began while another push was running."""
 
-    def __init__(self, harness: Harness) -> None:
+    def __init__(self, harness: Harness, subject: Subject) -> None:
+        self.values = []
         self.pushed = []
         self.pushed_on_return = []
         self.failures = []
@@ -124,6 +127,8 @@ class RecordingSink:
         self.overlapped = threading.Event()
 
         self._harness = harness
+        self._subject = subject
+        self._newest: Label = None
         self._subscription: Subscription | None = None
         self._recorded = threading.Condition()
         self._running_pushes = 0
@@ -133,12 +138,19 @@ class RecordingSink:
 
     # The backend calls these, as the protocol Sink has them.
 
-    def push(self, port: int | None, notification_type: int) -> None:
+    def push(self, value: Any, notification_type: int) -> None:
+        label = self._subject.label(value)
+        is_initial = notification_type == NotificationType.INITIAL
         with self._recorded:
             self._running_pushes += 1
             if self._running_pushes > 1:
                 self.overlapped.set()
-            self.pushed.append((port, notification_type))
+
+            self.values.append(value)
+            may_ignore = self._subject.may_repeat and not is_initial
+            if not (may_ignore and label == self._newest):
+                self.pushed.append((label, notification_type))
+            self._newest = label
             self.pushed_after_failure |= bool(self.failures)
             hold = self._hold_next
             self._hold_next = False
@@ -160,11 +172,11 @@ class RecordingSink:
 
     def subscribe(self, *, initial: bool = False) -> None:
         """Subscribe this sink to the backend."""
-        backend = self._harness.driver.backend
+        self._newest = self._harness.newest
 
         def subscribe() -> Subscription:
-            subscription = backend.subscribe(self, initial=initial)
-            self.pushed_on_return = [(port or None, kind) for port, kind in self.pushed]
+            subscription = self._subject.subscribe(self, initial=initial)
+            self.pushed_on_return = self.pushed.copy()
             return subscription
 
         self._subscription = self._harness.run(subscribe)
@@ -194,17 +206,26 @@ class RecordingSink:
         self._released.set()
 
     @property
-    def changes(self) -> list[int | None]:
-        """The ports that were pushed as changes; a port of 0 counts as None."""
+    def changes(self) -> list[Label]:
+        """The labels of the values that were pushed as changes."""
         return [
-            port or None
-            for port, notification_type in self.pushed
+            label
+            for label, notification_type in self.pushed
             if notification_type != NotificationType.INITIAL
         ]
 
-    def wait_for(self, port: int | None) -> None:
-        """Wait until the newest change is *port*."""
-        self._wait(lambda: self.changes[-1:] == [port], f"the change to {port}")
+    def wait_for(self, label: Label) -> None:
+        """Wait until the newest change is the one to this value."""
+        self._wait(lambda: self.changes[-1:] == [label], f"the change to {label}")
+
+    def wait_for_a_push(self) -> None:
+        """Wait until there has been a push."""
+        self._wait(lambda: bool(self.values), "a push")
+
+    def is_pushed_within(self, seconds: float) -> bool:
+        """Wait at most *seconds*, and return whether there has been a push."""
+        with self._recorded:
+            return self._recorded.wait_for(lambda: bool(self.values), seconds)
 
     def wait_until_failed(self) -> None:
         """Wait until the backend has called ``fail``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._events import NotificationType
 from ._harness import Harness
-from ._ports import PORTS
+from ._subjects import PORTS
 
 
 class InitialRules:

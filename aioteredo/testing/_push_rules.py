@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._harness import Harness
-from ._ports import HIGHEST_PORT, LAST_PORT, PORTS
+from ._subjects import HIGHEST_PORT, LAST_PORT, PORTS, Label
 
 
 class PushRules:
@@ -13,10 +13,10 @@ class PushRules:
         """While a push runs, no other push begins on the same sink."""
         sink = harness.subscribe()
         sink.hold()
-        first = harness.start(harness.driver.change, PORTS[0])
+        first = harness.start(harness.subject.change, PORTS[0])
         sink.wait_until_held()
 
-        second = harness.start(harness.driver.change, None)
+        second = harness.start(harness.subject.change, None)
         overlapped = sink.overlapped.wait(harness.a_while)
 
         sink.release()
@@ -35,7 +35,7 @@ class PushRules:
 
         def make_changes() -> None:
             for port in at_once:
-                harness.driver.change(port)
+                harness.subject.change(port)
 
         burst = harness.start(make_changes)
         sink.wait_until_held()
@@ -52,7 +52,7 @@ class PushRules:
         sink.wait_for(LAST_PORT)
         sink.cancel()
 
-        changes = [*at_once, None, LAST_PORT]
+        changes: list[Label] = [*at_once, None, LAST_PORT]
         remaining = iter(changes)
         in_order = all(port in remaining for port in sink.changes)
         assert in_order, f"the changes {changes} were pushed as {sink.changes}"

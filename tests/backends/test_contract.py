@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aioteredo import BackendError, SimulatedBackend
+from aioteredo import BackendError, SimulatedBackend, TeredoAddress
 from aioteredo.testing import BackendContract, Driver
 
 from ..native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
@@ -23,8 +23,21 @@ class TestSimulatedBackend(BackendContract):
             if on:
                 client.fail_next_subscribe(ERROR)
 
+        def change_addresses(addresses: tuple[TeredoAddress, ...]) -> None:
+            client.set_addresses(*addresses)
+
+        def delay_stable(on: bool) -> None:
+            client.set_addresses(*client.get_addresses(), stable=not on)
+
         with SimulatedBackend() as client:
-            yield Driver(client, client.set_port, refuse, lambda: client.fail(ERROR))
+            yield Driver(
+                client,
+                client.set_port,
+                refuse,
+                lambda: client.fail(ERROR),
+                change_addresses,
+                delay_stable,
+            )
 
 
 class TestIphlpapiBackend(BackendContract):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Final
 
 from aioteredo import BackendError, NotificationType
 from aioteredo._backend import Sink
-from aioteredo.testing import BackendContract
+from aioteredo.testing import BackendContract, Driver
 
 from ..support.waiting import start_thread
 
@@ -84,6 +85,11 @@ class Client:
 
     def close(self) -> None:
         self.end_thread()
+
+    @contextmanager
+    def driver(self) -> Iterator[Driver]:
+        with closing(self):
+            yield Driver(self, self.change, self.refuse, self.fail)
 
 
 class Registration:

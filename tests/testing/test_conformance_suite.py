@@ -6,41 +6,81 @@ rule and no other, so that the name of the test tells an author which rule is br
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Any, TypeAlias
 
 import pytest
 
 from aioteredo.testing import BackendContract, Driver
+from aioteredo.testing._address_rules import AddressRules
+from aioteredo.testing._port_rules import PortRules
 
 from ..support.waiting import limit
+from .correct_address_backend import AddressClient
 from .correct_backend import Client
-from .faulty_backends import RULES_BROKEN
+from .faulty_address_backends import ADDRESS_RULES_BROKEN, WithoutStability
+from .faulty_backends import PORT_RULES_BROKEN, RULES_BROKEN, Doubling
 
-RULES = {name for name in dir(BackendContract) if name.startswith("test_")}
 OUTCOMES = ("passed", "skipped", "failed")
 NO_RULES: set[str] = set()
 
+Outcomes: TypeAlias = dict[str, dict[str, set[str]]]
+
+
+def rules_of(cls: type) -> set[str]:
+    return {name for name in dir(cls) if name.startswith("test_")}
+
+
+COMPLETE = "test_backend_has_all_methods_for_addresses_or_none"
+PORT_ONLY = rules_of(PortRules)
+ADDRESS_ONLY = rules_of(AddressRules)
+SHARED = rules_of(BackendContract) - PORT_ONLY - ADDRESS_ONLY
+
+PORT_TESTS = {f"{rule}[port]" for rule in SHARED} | PORT_ONLY
+ADDRESS_TESTS = {f"{rule}[addresses]" for rule in SHARED} | ADDRESS_ONLY - {COMPLETE}
+ALL_TESTS = PORT_TESTS | ADDRESS_TESTS | {COMPLETE}
+
+
+def drive_all(client: Client | AddressClient) -> AbstractContextManager[Driver]:
+    """Return the driver of a client."""
+    return client.driver()
+
+
+def drive_addresses(client: Client) -> AbstractContextManager[Driver]:
+    """Return the driver of a backend that uses *client* for the addresses only."""
+    return AddressClient(client).driver()
+
 
 class Project:
-    """A project that tests its backends, one class for each, with the suite."""
+    """A project that tests its backends, one class for each, with the suite.
 
-    def __init__(self, pytester: pytest.Pytester, *, faults: bool = True) -> None:
+    :param drive: returns the driver of a client, in a context manager
+    :param tests: the tests that it runs; the others are deselected
+    """
+
+    def __init__(
+        self,
+        pytester: pytest.Pytester,
+        drive: Callable[[Any], AbstractContextManager[Driver]] = drive_all,
+        tests: set[str] | None = None,
+    ) -> None:
         self.pytester = pytester
-        self.faults = faults
+        self.drive = drive
+        self.tests = ALL_TESTS if tests is None else tests
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.name in self.tests]
 
     @pytest.fixture
     def driver(self, request: pytest.FixtureRequest) -> Iterator[Driver]:
-        with contextlib.closing(request.cls.client()) as client:
-            if self.faults:
-                yield Driver(client, client.change, client.refuse, client.fail)
-            else:
-                yield Driver(client, client.change)
+        with self.drive(request.cls.client()) as driver:
+            yield driver
 
-    def run(self, *kinds: type[Client]) -> dict[str, dict[str, set[str]]]:
-        """Test the backends, and return the rules by backend and outcome."""
+    def run(self, *kinds: type[Client | AddressClient]) -> Outcomes:
+        """Test the backends, and return the tests by backend and outcome."""
         code = ["from aioteredo.testing import BackendContract"]
         for kind in kinds:
             code += [
@@ -55,56 +95,141 @@ class Project:
 
         run = self.pytester.inline_run("-p", "no:cacheprovider", plugins=[self])
 
-        outcomes: dict[str, dict[str, set[str]]] = {}
+        outcomes: Outcomes = {}
         for outcome, reports in zip(OUTCOMES, run.listoutcomes(), strict=True):
             for report in reports:
-                _, class_name, rule = report.nodeid.split("::")
+                _, class_name, test = report.nodeid.split("::")
                 backend = class_name.removeprefix("Test")
                 by_outcome = outcomes.setdefault(
                     backend, {each: set() for each in OUTCOMES}
                 )
-                by_outcome[outcome].add(rule)
+                by_outcome[outcome].add(test)
         return outcomes
 
 
 def expected(
-    *, skipped: set[str] = NO_RULES, failed: set[str] = NO_RULES
+    *,
+    skipped: set[str] = NO_RULES,
+    failed: set[str] = NO_RULES,
+    tests: set[str] | None = None,
 ) -> dict[str, set[str]]:
-    """Return the rules by outcome, where the rules that are not named pass."""
-    passed = RULES - skipped - failed
-    return {"passed": passed, "skipped": skipped, "failed": failed}
+    """Return the tests by outcome, where the tests that are not named pass."""
+    run = ALL_TESTS if tests is None else tests
+    return {"passed": run - skipped - failed, "skipped": skipped, "failed": failed}
 
 
-def test_correct_backend_passes_every_rule(pytester: pytest.Pytester) -> None:
-    """A backend that keeps the contract passes every rule."""
-    assert Project(pytester).run(Client) == {"Client": expected()}
-
-
-def test_driver_without_faults_skips_the_rules_about_faults(
+def test_correct_backend_for_ports_passes_every_rule_about_them(
     pytester: pytest.Pytester,
 ) -> None:
-    """A driver without ``refuse`` and ``fail`` skips their two rules, and runs the rest."""
+    """The rules about addresses are skipped."""
+    outcomes = Project(pytester).run(Client)
+    assert outcomes == {"Client": expected(skipped=ADDRESS_TESTS)}
+
+
+def test_correct_backend_for_ports_and_addresses_passes_every_rule(
+    pytester: pytest.Pytester,
+) -> None:
+    """No rule is skipped."""
+    assert Project(pytester).run(AddressClient) == {"AddressClient": expected()}
+
+
+def test_driver_without_optional_functions_skips_the_rules_that_need_them(
+    pytester: pytest.Pytester,
+) -> None:
+    """A driver needs ``change_addresses`` to test addresses, and nothing more."""
+
+    @contextmanager
+    def drive(client: AddressClient) -> Iterator[Driver]:
+        with closing(client):
+            yield Driver(
+                client,
+                client.ports.change,
+                change_addresses=client.change_addresses,
+            )
+
     skipped = {
-        "test_failed_subscribe_leaves_nothing_registered",
-        "test_failure_is_told_once_and_last",
+        "test_addresses_that_are_not_stable_are_awaited",
+        "test_cancelled_wait_for_stable_addresses_pushes_nothing",
     }
-    outcomes = Project(pytester, faults=False).run(Client)
-    assert outcomes == {"Client": expected(skipped=skipped)}
+    for kind in ("port", "addresses"):
+        skipped.add(f"test_failed_subscribe_leaves_nothing_registered[{kind}]")
+        skipped.add(f"test_failure_is_told_once_and_last[{kind}]")
+    outcomes = Project(pytester, drive).run(AddressClient)
+    assert outcomes == {"AddressClient": expected(skipped=skipped)}
+
+
+def test_driver_that_cannot_change_addresses_skips_the_rules_about_them(
+    pytester: pytest.Pytester,
+) -> None:
+    """The backend has addresses, but the author of the driver does not test them."""
+
+    @contextmanager
+    def drive(client: AddressClient) -> Iterator[Driver]:
+        with closing(client):
+            yield Driver(client, client.ports.change, client.refuse, client.fail)
+
+    outcomes = Project(pytester, drive).run(AddressClient)
+    assert outcomes == {"AddressClient": expected(skipped=ADDRESS_TESTS)}
 
 
 @pytest.mark.timeout(300)
-def test_each_mistake_fails_its_own_rule_and_no_other(pytester: pytest.Pytester) -> None:
+def test_each_mistake_with_ports_fails_its_own_rule_and_no_other(
+    pytester: pytest.Pytester,
+) -> None:
     """A backend with one mistake fails the rule about it, and passes the others."""
-    outcomes = Project(pytester).run(*RULES_BROKEN)
-    broken = {kind.__name__: {rule} for kind, rule in RULES_BROKEN.items()}
+    outcomes = Project(pytester).run(*RULES_BROKEN, *PORT_RULES_BROKEN)
+    broken = {kind.__name__: {f"{rule}[port]"} for kind, rule in RULES_BROKEN.items()}
+    broken |= {kind.__name__: {rule} for kind, rule in PORT_RULES_BROKEN.items()}
+
+    assert {name: outcomes[name]["failed"] for name in outcomes} == broken
+    assert outcomes == {
+        name: expected(skipped=ADDRESS_TESTS, failed=broken[name]) for name in broken
+    }
+
+
+@pytest.mark.timeout(300)
+def test_each_mistake_with_addresses_fails_its_own_rule_and_no_other(
+    pytester: pytest.Pytester,
+) -> None:
+    """The same mistakes are found if they concern the addresses only."""
+    project = Project(pytester, drive_addresses, ADDRESS_TESTS)
+    outcomes = project.run(*RULES_BROKEN)
+    broken = {kind.__name__: {f"{rule}[addresses]"} for kind, rule in RULES_BROKEN.items()}
+    broken[Doubling.__name__] = set()  # It may push addresses that have not changed.
+
+    assert {name: outcomes[name]["failed"] for name in outcomes} == broken
+    assert outcomes == {
+        name: expected(failed=broken[name], tests=ADDRESS_TESTS) for name in broken
+    }
+
+
+@pytest.mark.timeout(300)
+def test_each_mistake_about_addresses_only_fails_its_own_rule_and_no_other(
+    pytester: pytest.Pytester,
+) -> None:
+    """These mistakes have no counterpart for ports."""
+    outcomes = Project(pytester).run(*ADDRESS_RULES_BROKEN)
+    broken = {kind.__name__: {rule} for kind, rule in ADDRESS_RULES_BROKEN.items()}
 
     assert {name: outcomes[name]["failed"] for name in outcomes} == broken
     assert outcomes == {name: expected(failed=broken[name]) for name in broken}
 
 
+def test_missing_method_for_addresses_fails_the_rule_about_it(
+    pytester: pytest.Pytester,
+) -> None:
+    """The other rules about addresses are skipped."""
+    outcomes = Project(pytester).run(WithoutStability)
+    assert outcomes == {
+        "WithoutStability": expected(skipped=ADDRESS_TESTS, failed={COMPLETE})
+    }
+
+
 def test_each_rule_has_a_mistake_that_breaks_it() -> None:
     """For each rule there is a faulty backend, so no rule passes for every backend."""
-    assert set(RULES_BROKEN.values()) == RULES
+    assert set(RULES_BROKEN.values()) == SHARED
+    assert set(PORT_RULES_BROKEN.values()) == PORT_ONLY
+    assert set(ADDRESS_RULES_BROKEN.values()) == ADDRESS_ONLY - {COMPLETE}
 
 
 def test_import_of_the_package_does_not_import_pytest() -> None:
