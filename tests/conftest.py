@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from aioteredo import PortEvent, _registration
+from aioteredo import AddressEvent, PortEvent, _registration
 
 from .native import StandIn, load_stand_in
 from .support import loops, waiting
+from .support.kinds import KINDS, Kind
 from .support.requirements import require
 from .support.running import RunningCommand, scripted_command
 from .support.runs import Runs
@@ -138,12 +139,12 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     if op != "==":
         return None
 
-    if isinstance(left, PortEvent) and isinstance(right, PortEvent):
+    if are_events(left, right):
         return [f"{left!r} == {right!r}", *differing_fields(left, right)]
 
     if not (isinstance(left, list) and isinstance(right, list)):
         return None
-    if not all(isinstance(item, PortEvent) for item in (*left, *right)):
+    if not are_events(*left, *right):
         return None
 
     lines = [f"{left!r} == {right!r}"]
@@ -154,7 +155,13 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     return lines
 
 
-def differing_fields(left: PortEvent, right: PortEvent) -> list[str]:
+def are_events(*objects: object) -> bool:
+    """Return whether all of the objects are events of one kind."""
+    kinds = {type(each) for each in objects}
+    return len(kinds) == 1 and kinds <= {PortEvent, AddressEvent}
+
+
+def differing_fields(left: Any, right: Any) -> list[str]:
     """Return a line for each field that makes two events unequal."""
     return [
         f"{name}: {left_value!r} != {right_value!r}"
@@ -164,6 +171,12 @@ def differing_fields(left: PortEvent, right: PortEvent) -> list[str]:
 
 
 # fixtures
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """The port, and in a second test the addresses: the kind of values that is watched."""
+    return KINDS[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from aioteredo import (
     BackendError,
     BackendUnavailableError,
     NotificationType,
-    PortEvent,
     SimulatedBackend,
     watch_teredo_port,
 )
 from aioteredo.backends import _simulated_client, _simulated_state, simulated
 
+from ..support.kinds import Kind
 from ..support.sinks import RecordingSink
 from ..support.waiting import join, start_thread
 
@@ -90,35 +90,39 @@ def test_fault_that_is_not_a_teredo_error_is_refused(client: SimulatedBackend) -
 
 
 @every_loop
-async def test_fail_next_subscribe_fails_one_registration(client: SimulatedBackend) -> None:
+async def test_fail_next_subscribe_fails_one_registration(
+    client: SimulatedBackend, kind: Kind
+) -> None:
     """The next registration raises the error, and the one after it works."""
     client.fail_next_subscribe(BackendUnavailableError("gone"))
     with pytest.raises(BackendUnavailableError, match="gone"):
-        async with watch_teredo_port(backend=client):
+        async with kind.watch(backend=client):
             pytest.fail("entered")
-    async with watch_teredo_port(backend=client):
+    async with kind.watch(backend=client):
         assert client.subscriber_count == 1
 
 
 @every_loop
-async def test_fail_ends_open_watches_and_no_later_one(client: SimulatedBackend) -> None:
+async def test_fail_ends_open_watches_and_no_later_one(
+    client: SimulatedBackend, kind: Kind
+) -> None:
     """Open watches fail after their events; a watch that is opened later works."""
-    async with watch_teredo_port(backend=client) as events:
-        client.set_port(1)
+    async with kind.watch(backend=client) as events:
+        kind.change(client, 1)
         client.fail(ERROR)
         client.fail(ERROR)
-        client.set_port(2)
-        assert await events.receive() == PortEvent(1)
+        kind.change(client, 2)
+        assert await events.receive() == kind.event(1)
         with pytest.raises(BackendError):
             await events.receive()
-        async with watch_teredo_port(initial=True, backend=client) as others:
-            assert await others.receive() == PortEvent(2, NotificationType.INITIAL)
+        async with kind.watch(initial=True, backend=client) as others:
+            assert await others.receive() == kind.event(2, NotificationType.INITIAL)
 
 
 @every_loop
-async def test_close_fails_open_watches(client: SimulatedBackend) -> None:
+async def test_close_fails_open_watches(client: SimulatedBackend, kind: Kind) -> None:
     """An open watch raises BackendError with ESHUTDOWN, and no thread is left."""
-    async with watch_teredo_port(backend=client) as events:
+    async with kind.watch(backend=client) as events:
         client.close()
         client.close()
         assert client.subscriber_count == 0

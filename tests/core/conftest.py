@@ -8,7 +8,7 @@ import pytest
 
 from aioteredo import SimulatedBackend, _selection
 
-from ..support.kinds import KINDS, Kind, address
+from ..support.kinds import address
 
 
 @pytest.fixture
@@ -17,12 +17,6 @@ def client() -> Iterator[SimulatedBackend]:
     with SimulatedBackend(1000) as client:
         client.set_addresses(address(1000))
         yield client
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """The port, and in a second test the addresses: the kind of values that is watched."""
-    return KINDS[request.param]
 
 
 @pytest.fixture

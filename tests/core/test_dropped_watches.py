@@ -18,6 +18,7 @@ from aioteredo import PortEvent, SimulatedBackend, _registration, watch_teredo_p
 from aioteredo._mailbox import Mailbox
 
 from ..native import StandIn
+from ..support.kinds import Kind
 from ..support.mailboxes import PortMailbox
 from ..support.streams import receive
 from ..support.waiting import eventually, in_time, join, limit, start_thread, wait_until
@@ -64,6 +65,22 @@ async def test_dropped_watch_warns_and_is_cancelled(stand_in: StandIn) -> None:
     await eventually(lambda: stand_in.live == 0, "the registration is cancelled")
 
     assert stand_in.cancelled == 1
+
+
+@every_loop
+async def test_warning_names_the_stream_and_the_call_that_opened_it(
+    client: SimulatedBackend, kind: Kind
+) -> None:
+    """The user finds the ``async with`` that is missing."""
+    text = f"unclosed .*{kind.stream_class.__name__} .*block of {kind.watch.__name__}\\(\\)"
+    watch = kind.watch(backend=client)
+    events = await watch.__aenter__()
+
+    with pytest.warns(ResourceWarning, match=text):
+        del watch, events
+        gc.collect()
+
+    await eventually(lambda: client.subscriber_count == 0, "the registration is cancelled")
 
 
 @every_loop

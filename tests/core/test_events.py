@@ -47,10 +47,10 @@ def test_event_equals_an_object_that_equals_everything(kind: Kind) -> None:
     assert not kind.event(1) != mock.ANY
 
 
-def test_failed_assertion_about_an_event_names_the_field() -> None:
+def test_failed_assertion_about_an_event_names_the_field(kind: Kind) -> None:
     """The message of a failed test shows the fields that differ, but not the time."""
     with pytest.raises(AssertionError) as raised:
-        assert PortEvent(1, missed=2, monotonic_ns=5) == PortEvent(1, monotonic_ns=6)
+        assert kind.event(1, missed=2, monotonic_ns=5) == kind.event(1, monotonic_ns=6)
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
         "missed: 2 != 0"
     ]

@@ -7,7 +7,9 @@ import pickle
 import pytest
 
 import aioteredo
-from aioteredo import BackendError, SimulatedBackend, watch_teredo_port
+from aioteredo import BackendError, SimulatedBackend
+
+from ..support.kinds import Kind
 
 DEFINITIONS = [
     name
@@ -41,19 +43,21 @@ def test_name_that_does_not_exist_raises_attribute_error() -> None:
 
 
 @pytest.mark.every_loop
-async def test_repr_of_a_stream_shows_its_state(client: SimulatedBackend) -> None:
+async def test_repr_of_a_stream_shows_its_state(
+    client: SimulatedBackend, kind: Kind
+) -> None:
     """The repr also shows the backend, and how many events are buffered and missed."""
-    async with watch_teredo_port(max_buffer_size=2, backend=client) as events:
-        assert repr(events) == (
-            f"<aioteredo.PortEventStream open, backend={client!r}, buffered=0, missed=0>"
-        )
-        client.burst([1, 2, 3])
+    name = f"aioteredo.{kind.stream_class.__name__}"
+    async with kind.watch(max_buffer_size=2, backend=client) as events:
+        assert repr(events) == (f"<{name} open, backend={client!r}, buffered=0, missed=0>")
+        for port in (1, 2, 3):
+            kind.change(client, port)
         assert ">, buffered=2, missed=1>" in repr(events)
         client.fail(BackendError("GetTeredoPort", 31))
 
-        assert "<aioteredo.PortEventStream failed," in repr(events)
+        assert f"<{name} failed," in repr(events)
 
-    assert "<aioteredo.PortEventStream closed," in repr(events)
+    assert f"<{name} closed," in repr(events)
 
 
 def test_every_public_name_exists_and_is_listed_by_dir() -> None:
