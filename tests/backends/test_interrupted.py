@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from aioteredo import BackendError, BackendUnavailableError, MiredoBackend, SimulatedBackend
-from aioteredo.backends import iphlpapi
+from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
 
 from ..native import StandIn
@@ -40,7 +40,7 @@ STRESS = """
 import random, sys
 sys.path.insert(0, {root!r})
 from aioteredo import IphlpapiBackend, MiredoBackend, SimulatedBackend
-from aioteredo.backends import iphlpapi
+from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
 from tests.support.interruption import Alarm, Interruption, open_descriptors
 from tests.support.sinks import RecordingSink
@@ -60,7 +60,7 @@ with Alarm() as alarm:
 assert interrupted > 0
 assert set(dropped) <= {{Interruption}}, dropped
 assert open_descriptors() == descriptors
-assert not iphlpapi._subscriptions
+assert not _iphlpapi_subscription._subscriptions
 assert not _miredo_subscription._subscriptions
 assert not [t for t in __import__("threading").enumerate() if "aioteredo" in t.name]
 {check}
@@ -162,7 +162,8 @@ def test_iphlpapi_interrupted_after_the_native_call_does_not_repeat_it(
     """After Ctrl-C during the native call, the handle is not used again."""
     backend = stand_in.backend
     subscription = backend.subscribe(RecordingSink(), initial=False)
-    monkeypatch.setattr(backend, "_cancel", once(backend._cancel, before=False))
+    native_cancel = once(subscription._native_cancel, before=False)
+    monkeypatch.setattr(subscription, "_native_cancel", native_cancel)
     with pytest.raises(KeyboardInterrupt):
         subscription.cancel()
     subscription.cancel()
@@ -188,12 +189,13 @@ def test_iphlpapi_interrupted_while_subscribing_leaves_nothing_registered(
 ) -> None:
     """Ctrl-C before or after NotifyTeredoPortChange leaves no registration."""
     backend = stand_in.backend
-    monkeypatch.setattr(backend, "_notify", once(backend._notify, before=before))
+    ports = backend._ports
+    monkeypatch.setattr(ports, "notify", once(ports.notify, before=before))
     with pytest.raises(KeyboardInterrupt):
         backend.subscribe(RecordingSink(), initial=False)
     assert stand_in.cancelled == stand_in.registered == (0 if before else 1)
     assert stand_in.misused == 0
-    assert not iphlpapi._subscriptions
+    assert not _iphlpapi_subscription._subscriptions
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -18,7 +18,7 @@ from aioteredo import (
     get_teredo_port,
     watch_teredo_port,
 )
-from aioteredo.backends import iphlpapi
+from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 
 from ..native import INLINE, StandIn
 from ..support.sinks import RecordingSink
@@ -40,7 +40,7 @@ async def test_failure_of_notify_is_raised(
             pytest.fail("entered")
     assert e.value.code == code
     assert stand_in.cancelled == 0
-    assert not iphlpapi._subscriptions
+    assert not _iphlpapi_subscription._subscriptions
 
 
 @every_loop
@@ -124,12 +124,12 @@ def test_callback_ignores_a_second_initial_and_unknown_tokens(stand_in: StandIn)
     stand_in.set_port(7)
     subscription = stand_in.backend.subscribe(sink, initial=True)
     token = subscription._token
-    iphlpapi._on_port_change(token, 5, 0)
-    iphlpapi._on_port_change(token, 0, 0)
-    iphlpapi._on_port_change(token, 0, 3)
-    iphlpapi._on_port_change(token + 1, 5, 0)
+    _iphlpapi_subscription.on_notification(token, 5, 0)
+    _iphlpapi_subscription.on_notification(token, 0, 0)
+    _iphlpapi_subscription.on_notification(token, 0, 3)
+    _iphlpapi_subscription.on_notification(token + 1, 5, 0)
     subscription.cancel()
-    iphlpapi._on_port_change(token, 6, 0)
+    _iphlpapi_subscription.on_notification(token, 6, 0)
     subscription.notify(6, 0)  # it had found its subscription already
     assert sink.pushed == [(7, 3), (5, 0), (None, 0)]
     assert not sink.failed
@@ -166,9 +166,9 @@ def test_library_that_is_not_a_path_is_refused() -> None:
 
 
 def test_library_without_the_functions_is_unavailable() -> None:
-    """The error says that the library lacks a function."""
+    """The error names the function that the library lacks."""
     other = "kernel32.dll" if sys.platform == "win32" else _ctypes.__file__
-    with pytest.raises(BackendUnavailableError, match="lacks one of the Teredo"):
+    with pytest.raises(BackendUnavailableError, match="lacks NotifyTeredoPortChange"):
         IphlpapiBackend(other)
 
 
@@ -184,4 +184,4 @@ def test_library_is_loaded_from_system32_only(tmp_path: Path) -> None:
         text=True,
         timeout=limit(),
     )
-    assert result.stdout == "loaded\n" or "lacks one" in result.stderr
+    assert result.stdout == "loaded\n" or "lacks NotifyTeredoPortChange" in result.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from aioteredo import BackendError, NotificationType, PortEvent, watch_teredo_port
 from aioteredo._mailbox import Mailbox
-from aioteredo.backends import iphlpapi
+from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 
 from ..native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
 from ..support.mailboxes import PortMailbox
@@ -118,7 +118,7 @@ async def test_initial_port_that_cannot_be_read_leaves_nothing_registered(
         async with watch_teredo_port(initial=True, backend=stand_in.backend):
             pytest.fail("entered")
     assert (stand_in.registered, stand_in.cancelled, stand_in.live) == (1, 1, 0)
-    assert not iphlpapi._subscriptions
+    assert not _iphlpapi_subscription._subscriptions
 
 
 @every_loop

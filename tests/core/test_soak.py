@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 import aioteredo
 from aioteredo import SimulatedBackend, _registration, watch_teredo_port
-from aioteredo.backends import iphlpapi
+from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 
 from ..native import StandIn
 from ..support.requirements import FREE_THREADED
@@ -125,7 +125,7 @@ async def test_watches_that_open_and_close_during_callbacks_leave_nothing(
     await eventually(lambda: not threads_of_the_package(), "no thread is left")
 
     assert not _registration._subscriptions
-    assert not iphlpapi._subscriptions
+    assert not _iphlpapi_subscription._subscriptions
     assert simulated.subscriber_count == 0
     assert stand_in.registered == stand_in.cancelled
     assert stand_in.misused == 0

@@ -1,0 +1,51 @@
+"""The Windows IP Helper: the port of the Teredo client of Windows.
+
+Microsoft describes each function on a page of its name, such as
+nf-netioapi-notifyteredoportchange, at learn.microsoft.com/windows/win32/api/netioapi.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..._backend import Sink
+from ..._public import public
+from ._library import Library, refuse_subinterpreter
+from ._ports import PortFunctions
+from ._subscription import ChangeSubscription
+
+
+@public
+class IphlpapiBackend:
+    """The Teredo client of Windows, Vista and later.
+
+    :param library: the path of a library with the same functions, to use instead of the
+        system's iphlpapi.dll, on any platform
+    :raises BackendUnavailableError: if the system is not Windows and *library* is not
+        given, if the library cannot be loaded or lacks a function for the port, or in a
+        subinterpreter
+    """
+
+    def __init__(self, library: str | os.PathLike[str] | None = None) -> None:
+        refuse_subinterpreter()
+        self._library = Library(library)
+        self._ports = PortFunctions(self._library)
+
+    def get_port(self) -> int | None:
+        """Call GetTeredoPort.
+
+        :return: the port, 1 to 65535, or None: the Teredo client has not been started, or
+            IPv6 is disabled
+        :raises BackendUnavailableError: if the system has no IPv6
+        :raises BackendError: if the function returns another error
+        """
+        return self._ports.read()
+
+    def subscribe(self, sink: Sink, *, initial: bool) -> ChangeSubscription[int | None]:
+        """Call NotifyTeredoPortChange.
+
+        :raises BackendError: if the function returns an error, or if the initial port
+            cannot be read
+        :raises BackendUnavailableError: if *initial* is true and the system has no IPv6
+        """
+        return ChangeSubscription(self._ports, sink, initial)
