@@ -198,6 +198,7 @@ def stand_in(_stand_in: StandIn) -> Iterator[StandIn]:
     _stand_in.join()
     try:
         wait_until(lambda: _stand_in.live == 0, "no registration is left behind")
+        assert _stand_in.freed == _stand_in.allocated, "a table is freed exactly once"
     finally:
         _stand_in.reset()
 

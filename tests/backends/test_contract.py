@@ -11,7 +11,7 @@ import pytest
 from aioteredo import BackendError, SimulatedBackend, TeredoAddress
 from aioteredo.testing import BackendContract, Driver
 
-from ..native import INLINE, ON_DEMAND, OTHER_THREAD, StandIn
+from ..native import AT_ONCE, INLINE, ON_DEMAND, OTHER_THREAD, PENDING, StandIn
 
 ERROR = BackendError("NotifyTeredoPortChange", 8)
 
@@ -41,7 +41,7 @@ class TestSimulatedBackend(BackendContract):
 
 
 class TestIphlpapiBackend(BackendContract):
-    """A callback brings its port with it, so no subscription can fail later."""
+    """A callback brings its port with it, so no subscription for ports can fail later."""
 
     @pytest.fixture(params=[INLINE, OTHER_THREAD, ON_DEMAND])
     def initial_mode(self, request: pytest.FixtureRequest) -> int:
@@ -53,10 +53,28 @@ class TestIphlpapiBackend(BackendContract):
             stand_in.fire(port or 0, 1, threads=1, overlapping=True)
 
         def refuse(on: bool) -> None:
-            stand_in.fail("NotifyTeredoPortChange", 8 * on, after_the_callback=True)
+            for function in (
+                "NotifyTeredoPortChange",
+                "NotifyUnicastIpAddressChange",
+                "NotifyStableUnicastIpAddressTable",
+            ):
+                stand_in.fail(function, 8 * on, after_the_callback=True)
+
+        def change_addresses(addresses: tuple[TeredoAddress, ...]) -> None:
+            stand_in.change_addresses(*map(str, addresses))
+
+        def delay_stable(on: bool) -> None:
+            stand_in.set_stable(PENDING if on else AT_ONCE)
+            stand_in.fire_stable()
 
         stand_in.set_initial(initial_mode)
-        return Driver(stand_in.backend, change, refuse)
+        return Driver(
+            stand_in.backend,
+            change,
+            refuse,
+            change_addresses=change_addresses,
+            delay_stable=delay_stable,
+        )
 
 
 if sys.platform == "linux":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _ctypes
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from aioteredo import (
 )
 from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 
-from ..native import INLINE, StandIn
+from ..native import FUNCTIONS, INLINE, StandIn
 from ..support.sinks import RecordingSink
 from ..support.waiting import limit
 
@@ -139,8 +141,8 @@ def test_sink_that_raises_fails_once(stand_in: StandIn) -> None:
     """The sink fails with the exception as the cause, and gets nothing more."""
 
     class Broken(RecordingSink):
-        def push(self, port: int | None, notification_type: int) -> None:
-            super().push(port, notification_type)
+        def push(self, value: object, notification_type: int) -> None:
+            super().push(value, notification_type)
             raise ZeroDivisionError
 
     sink = Broken()
@@ -170,6 +172,44 @@ def test_library_without_the_functions_is_unavailable() -> None:
     other = "kernel32.dll" if sys.platform == "win32" else _ctypes.__file__
     with pytest.raises(BackendUnavailableError, match="lacks NotifyTeredoPortChange"):
         IphlpapiBackend(other)
+
+
+CALLS: dict[str, Callable[[IphlpapiBackend], object]] = {
+    "get": lambda backend: backend.get_addresses(),
+    "watch": lambda backend: backend.subscribe_addresses(RecordingSink(), initial=False),
+    "wait": lambda backend: backend.subscribe_stable_addresses(RecordingSink()),
+}
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(
+    ("missing", "calls"),
+    [
+        ("GetUnicastIpAddressTable", ["get", "watch", "wait"]),
+        ("FreeMibTable", ["get", "watch", "wait"]),
+        ("NotifyUnicastIpAddressChange", ["watch"]),
+        ("NotifyStableUnicastIpAddressTable", ["wait"]),
+    ],
+)
+def test_library_without_a_function_for_addresses_still_reports_the_port(
+    tmp_path: Path, missing: str, calls: list[str]
+) -> None:
+    """A call that needs the function raises an error that names the function."""
+    library = tmp_path / "library.so"
+    source = "".join(f"int {name}(void) {{ return 0; }}\n" for name in FUNCTIONS)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-xc", "-", "-o", library],
+        input=source.replace(missing, f"not_{missing}"),
+        text=True,
+        check=True,
+    )
+    backend = IphlpapiBackend(library)
+    assert backend.get_port() is None
+    for call in calls:
+        with pytest.raises(
+            BackendUnavailableError, match=f"lacks {missing}, a function of"
+        ):
+            CALLS[call](backend)
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="needs Windows")

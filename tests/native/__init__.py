@@ -10,6 +10,8 @@ import ctypes
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from ipaddress import IPv6Address
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -21,11 +23,26 @@ from ..support.waiting import join, limit, start_thread, wait_until
 SOURCE = Path(__file__).parents[2] / "benchmarks" / "native" / "teredo_stand_in.c"
 
 INLINE, OTHER_THREAD, ON_DEMAND = range(3)
-_FUNCTIONS = {
-    "NotifyTeredoPortChange": 0,
-    "GetTeredoPort": 1,
-    "CancelMibChangeNotify2": 2,
-}
+"""The moments of the initial callback."""
+
+AT_ONCE, PENDING, PENDING_INLINE = range(3)
+"""The moments of the stable addresses; the last one is before the function returns."""
+
+PREFERRED = 4
+"""The state of an address that can be used (IpDadStatePreferred)."""
+
+FUNCTIONS = [
+    "NotifyTeredoPortChange",
+    "GetTeredoPort",
+    "CancelMibChangeNotify2",
+    "NotifyUnicastIpAddressChange",
+    "GetUnicastIpAddressTable",
+    "NotifyStableUnicastIpAddressTable",
+    "FreeMibTable",
+]
+"""The functions; the number of one is its index, and FreeMibTable never fails."""
+
+_COUNTERS = ("registered", "cancelled", "misused", "called", "allocated", "freed")
 
 
 class StandIn:
@@ -40,7 +57,7 @@ class StandIn:
             self._dll = ctypes.CDLL(library)
         self._release: Timer | None = None
         self._stuck = False
-        for name in ("registered", "cancelled", "misused", "called"):
+        for name in _COUNTERS:
             getattr(self._dll, f"stand_in_{name}").restype = ctypes.c_long
 
     @property
@@ -49,7 +66,7 @@ class StandIn:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._dll, f"stand_in_{name}")
-        if name in ("registered", "cancelled", "misused", "called", "live"):
+        if name in (*_COUNTERS, "live"):
             return function()
         return function
 
@@ -87,12 +104,32 @@ class StandIn:
             raise
 
     def fail(self, function: str, code: int, *, after_the_callback: bool = False) -> None:
-        self.set_error(_FUNCTIONS[function], code, after_the_callback)
+        self.set_error(FUNCTIONS.index(function), code, after_the_callback)
 
     def change(self, *ports: int) -> None:
         """Notify everybody, from a native thread; return when all are notified."""
         for port in ports:
             self.fire(port, 1, 1, False)
+
+    def set_addresses(self, *addresses: str, states: Sequence[int] = ()) -> None:
+        """Set all addresses of the machine, without a notification.
+
+        :param states: the DadState of each address; by default, all can be used
+        """
+        count = len(addresses)
+        states = states or [PREFERRED] * count
+        packed = b"".join(IPv6Address(address).packed for address in addresses)
+        self._dll.stand_in_set_addresses(count, packed, (ctypes.c_int * count)(*states))
+
+    def fire_address(self, address: str | None, notification_type: int = 0) -> None:
+        """Notify everybody of a change of *address*, or of no address (NULL)."""
+        packed = None if address is None else IPv6Address(address).packed
+        self._dll.stand_in_fire_address(packed, notification_type)
+
+    def change_addresses(self, *addresses: str) -> None:
+        """Set all addresses of the machine, and notify everybody."""
+        self.set_addresses(*addresses)
+        self.fire_address(None)
 
     def fire(
         self, first: int, count: int, threads: int = 1, overlapping: bool = False
@@ -108,10 +145,17 @@ def build_stand_in(directory: Path) -> Path:
     return library
 
 
+def is_installed() -> bool:
+    """Return whether System32's iphlpapi.dll is the stand-in, as it is under Wine."""
+    if sys.platform != "win32":
+        return False
+    return hasattr(ctypes.WinDLL("iphlpapi.dll", winmode=0x800), "stand_in_reset")
+
+
 def load_stand_in(directory: Path) -> tuple[StandIn | None, str | None]:
     """Return the stand-in, or None and the reason why there is none."""
     if sys.platform == "win32":
-        if not hasattr(ctypes.WinDLL("iphlpapi.dll", winmode=0x800), "stand_in_reset"):
+        if not is_installed():
             return None, "System32's iphlpapi.dll is not the stand-in"
         return StandIn(None), None
     if shutil.which("cc") is None:

@@ -15,7 +15,7 @@ class RecordingSink:
     """A sink that keeps everything it gets, and can hold the notifying thread in a push."""
 
     def __init__(self) -> None:
-        self.pushed: list[tuple[int | None, int]] = []
+        self.pushed: list[tuple[Any, int]] = []
         self.failed: list[BackendError] = []
         self.threads: list[threading.Thread] = []
         self.hold = False
@@ -23,10 +23,10 @@ class RecordingSink:
         self.release = threading.Event()
         self._untaken: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def push(self, port: int | None, notification_type: int) -> None:
+    def push(self, value: Any, notification_type: int) -> None:
         self.threads.append(threading.current_thread())
-        self.pushed.append((port, notification_type))
-        self._untaken.put((port, notification_type))
+        self.pushed.append((value, notification_type))
+        self._untaken.put((value, notification_type))
         if self.hold:
             self.hold = False
             self.held.set()
