@@ -81,10 +81,11 @@ if sys.platform == "linux":
     import errno
 
     from aioteredo import MiredoBackend
+    from aioteredo.backends.miredo import _ports as _miredo_ports
     from aioteredo.backends.miredo import _subscription as _miredo_subscription
     from aioteredo.backends.miredo._inet_diag import CloseListener
 
-    from ..support.miredo import UID, bound, tunnel
+    from ..support.miredo import UID, bound, source_of, tunnel
 
     class TestMiredoBackend(BackendContract):
         @pytest.fixture
@@ -99,14 +100,14 @@ if sys.platform == "linux":
 
             def refuse(on: bool) -> None:
                 listener = refused if on else CloseListener
-                monkeypatch.setattr(_miredo_subscription, "CloseListener", listener)
+                monkeypatch.setattr(_miredo_ports, "CloseListener", listener)
 
             def refused() -> None:
                 raise BackendError("socket(AF_NETLINK)", errno.EMFILE, "errno")
 
             def fail() -> None:
                 for subscription in _miredo_subscription._subscriptions:
-                    subscription._table.close()
+                    source_of(subscription)._table.close()
                 change(None)
 
             with client:

@@ -15,6 +15,7 @@ import pytest
 from aioteredo import BackendError, BackendUnavailableError, MiredoBackend, SimulatedBackend
 from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 from aioteredo.backends.miredo import _subscription as _miredo_subscription
+from aioteredo.backends.miredo._subscription import MiredoSubscription
 
 from ..native import StandIn
 from ..support.interruption import Alarm, is_free, once, open_descriptors
@@ -206,7 +207,7 @@ def test_miredo_interrupted_while_cancelling_is_completed_by_the_next_call(
     """The second ``cancel()`` waits for the thread and closes the descriptors."""
     descriptors = open_descriptors()
     subscription = miredo.subscribe(RecordingSink(), initial=False)
-    owner = subscription._thread if place == "join" else subscription._table
+    owner = subscription._thread if place == "join" else subscription._resources
     monkeypatch.setattr(owner, place, once(getattr(owner, place), before=before))
     with pytest.raises(KeyboardInterrupt):
         subscription.cancel()
@@ -224,12 +225,12 @@ def test_miredo_interrupted_cancel_still_waits_for_a_running_push(
     pushing = threading.Event()
     released = threading.Event()
 
-    def push_for_a_while(subscription: _miredo_subscription.MiredoSubscription) -> None:
+    def push_for_a_while(subscription: MiredoSubscription[int | None]) -> None:
         pushing.set()
         assert released.wait(10)
-        subscription._table.unconnected()  # the descriptors are open
+        assert list(subscription._source.changes()) == []  # the descriptors are open
 
-    monkeypatch.setattr(_miredo_subscription.MiredoSubscription, "_watch", push_for_a_while)
+    monkeypatch.setattr(MiredoSubscription, "_watch", push_for_a_while)
     sink = RecordingSink()
     subscription = miredo.subscribe(sink, initial=False)
     assert pushing.wait(10)

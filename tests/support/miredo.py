@@ -10,12 +10,13 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from aioteredo import MiredoBackend, NotificationType
-from aioteredo.backends.miredo import _subscription
 from aioteredo.backends.miredo._inet_diag import SocketTable, UdpSocket
+from aioteredo.backends.miredo._subscription import MiredoSubscription
 
 from .requirements import require
 from .seccomp import call
@@ -32,7 +33,7 @@ UID = 12345
 @contextlib.contextmanager
 def watching(
     backend: MiredoBackend, *, initial: bool = False
-) -> Iterator[tuple[RecordingSink, _subscription.MiredoSubscription]]:
+) -> Iterator[tuple[RecordingSink, MiredoSubscription[int | None]]]:
     """Subscribe a sink for the block; yield the sink and the subscription."""
     sink = RecordingSink()
     subscription = backend.subscribe(sink, initial=initial)
@@ -41,6 +42,11 @@ def watching(
     finally:
         sink.release.set()
         subscription.cancel()
+
+
+def source_of(subscription: MiredoSubscription[Any]) -> Any:
+    """Return the object that reads the kernel's tables, whose sockets a test can close."""
+    return subscription._source
 
 
 def unbound(uid: int = UID) -> socket.socket:

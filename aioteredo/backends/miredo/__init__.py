@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 from ..._backend import Sink
@@ -17,6 +18,7 @@ from ..._errors import BackendUnavailableError
 from ..._public import public
 from ._cgroup import Cgroup
 from ._inet_diag import SocketTable, UdpSocket
+from ._ports import PortSource
 from ._subscription import MiredoSubscription
 
 USER: Final = "miredo"
@@ -69,7 +71,7 @@ class MiredoBackend:
             found = self._find(table, None)
         return None if found is None else found.port
 
-    def subscribe(self, sink: Sink, *, initial: bool) -> MiredoSubscription:
+    def subscribe(self, sink: Sink, *, initial: bool) -> MiredoSubscription[int | None]:
         """Receive the kernel's events from now on, on a new thread.
 
         :param initial: whether the current port is pushed first
@@ -77,7 +79,7 @@ class MiredoBackend:
             or cgroup namespace may hide Miredo's socket
         :raises BackendError: if another system call fails
         """
-        return MiredoSubscription(self._find, sink, initial)
+        return MiredoSubscription(partial(PortSource, self._find), sink, initial)
 
     def _find(self, table: SocketTable, known: UdpSocket | None) -> UdpSocket | None:
         uid = self._uid

@@ -12,14 +12,8 @@ import sys
 from typing import Final, NamedTuple
 
 from ..._errors import BackendError, BackendUnavailableError
-from ._netlink import (
-    NETLINK_SOCK_DIAG,
-    NLMSGHDR,
-    Listener,
-    Netlink,
-    align,
-    unpack,
-)
+from ._listener import Listener
+from ._netlink import NETLINK_SOCK_DIAG, NLMSGHDR, Netlink, attributes, unpack
 from ._user_namespace import MappedUsers
 
 # linux/sock_diag.h
@@ -31,7 +25,6 @@ INET_DIAG_CGROUP_ID: Final = 21
 
 # net/tcp_states.h
 TCP_CLOSE: Final = 7
-_RTATTR: Final = struct.Struct("=HH")  # length, type
 # family, protocol, ext, states, inet_diag_sockid
 _INET_DIAG_REQ_V2: Final = struct.Struct("=BBBxI48x")
 # inet_diag_msg: sport (in network order), cookie, uid, inode
@@ -57,14 +50,9 @@ def parse_socket(payload: bytes) -> UdpSocket:
     sport, cookie, uid, inode = unpack(_INET_DIAG_MSG, payload)
 
     cgroup = None
-    attributes = payload[_INET_DIAG_MSG.size :]
-    while attributes:
-        length, kind = unpack(_RTATTR, attributes)
-        if kind == INET_DIAG_CGROUP_ID:
-            value = attributes[_RTATTR.size : length]
-            cgroup = int.from_bytes(value, sys.byteorder)
-        # An attribute of length 0 would otherwise be read again and again.
-        attributes = attributes[max(align(length), _RTATTR.size) :]
+    value = attributes(payload[_INET_DIAG_MSG.size :]).get(INET_DIAG_CGROUP_ID)
+    if value is not None:
+        cgroup = int.from_bytes(value, sys.byteorder)
 
     port = int.from_bytes(sport, "big")
     return UdpSocket(cookie, port, uid, inode, cgroup)

@@ -1,7 +1,7 @@
-"""Netlink sockets: one kind asks the kernel for a table, the other receives its events.
+"""A netlink socket that asks the kernel for a table, and the messages of the answer.
 
-Neither needs a privilege. The layout of each structure is in the kernel header that is
-named above its constants.
+It needs no privilege. The layout of each structure is in the kernel header that is named
+above its constants.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -29,15 +28,8 @@ NLM_F_DUMP: Final = 0x300
 NLMSG_ERROR: Final = 0x2
 NLMSG_DONE: Final = 0x3
 
-# asm-generic/socket.h
-SO_ATTACH_FILTER: Final = 26
-
-# linux/bpf_common.h
-BPF_LD_W_ABS: Final = 0x20
-BPF_JMP_JEQ_K: Final = 0x15
-BPF_RET_K: Final = 0x06
-
 NLMSGHDR: Final = struct.Struct("=IHHII")  # length, type, flags, seq, pid
+_RTATTR: Final = struct.Struct("=HH")  # length, type (linux/rtnetlink.h)
 _ERROR: Final = struct.Struct("=i")  # of nlmsgerr, and of a dump's NLMSG_DONE
 
 # The most that the kernel puts into a datagram (netlink_dump in af_netlink.c)
@@ -51,10 +43,6 @@ _REFUSED: Final = (
     errno.EAFNOSUPPORT,
     errno.EPROTONOSUPPORT,
 )
-
-
-class EventsLostError(Exception):
-    """The kernel has dropped events, or one of them is unreadable."""
 
 
 class Message(NamedTuple):
@@ -91,6 +79,22 @@ def parse(data: bytes) -> list[Message]:
         data = data[align(length) :]
 
     return messages
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Return the values of the attributes that end a message, by their types.
+
+    :raises BackendError: EBADMSG, if *data* ends in the middle of an attribute's header
+    """
+    values = {}
+
+    while data:
+        length, kind = unpack(_RTATTR, data)
+        values[kind] = data[_RTATTR.size : length]
+        # An attribute of length 0 would otherwise be read again and again.
+        data = data[max(align(length), _RTATTR.size) :]
+
+    return values
 
 
 # pyroute2 could replace this class, but its import takes longer than a whole small command,
@@ -153,71 +157,6 @@ class Netlink:
                     raise BackendError(request, code, "errno")
                 else:
                     return messages, consistent
-
-
-class Listener(Netlink):
-    """A netlink socket that receives the events which the kernel multicasts.
-
-    It asks nothing, because its filter would also drop the answers.
-
-    :param groups: the numbers of the multicast groups, not a mask
-    """
-
-    def __init__(self, protocol: int, *groups: int) -> None:
-        super().__init__(protocol, sum(1 << group - 1 for group in groups))
-        self.socket.setblocking(False)
-
-    def fileno(self) -> int:
-        return self.socket.fileno()
-
-    def receive(self) -> list[Message]:
-        """Return the messages of the next datagram, or [] if no datagram is waiting.
-
-        :raises EventsLostError: if the buffer was full, or the datagram is unreadable; the
-            next call goes on with the datagram after it
-        :raises BackendError: if receiving fails for another reason
-        """
-        try:
-            return self.receive_datagram()
-        except BackendError as error:
-            if error.code == errno.EAGAIN:
-                return []
-            if error.code in (errno.ENOBUFS, errno.EBADMSG, errno.EMSGSIZE):
-                raise EventsLostError from error
-            raise
-
-    def filter_by(self, offset: int, value: bytes | None) -> None:
-        """Make the kernel drop every datagram that has not *value* at *offset*.
-
-        :param offset: bytes from the beginning of the datagram
-        :param value: 8 bytes, or None to drop all datagrams
-        :raises BackendError: if the kernel refuses the filter
-        """
-        program = b""
-        if value is not None:
-            # The filter's loads read a word in network order.
-            first, second = struct.unpack("!II", value)
-            program = (
-                _instruction(BPF_LD_W_ABS, 0, 0, offset)
-                + _instruction(BPF_JMP_JEQ_K, 0, 3, first)
-                + _instruction(BPF_LD_W_ABS, 0, 0, offset + 4)
-                + _instruction(BPF_JMP_JEQ_K, 0, 1, second)
-                + _instruction(BPF_RET_K, 0, 0, 0xFFFFFFFF)
-            )
-        program += _instruction(BPF_RET_K, 0, 0, 0)
-
-        memory = array("B", program)
-        address, length = memory.buffer_info()
-        with as_backend_error("setsockopt(SO_ATTACH_FILTER)"):
-            self.socket.setsockopt(
-                socket.SOL_SOCKET,
-                SO_ATTACH_FILTER,
-                struct.pack("HP", length // 8, address),  # sock_fprog
-            )
-
-
-def _instruction(code: int, if_true: int, if_false: int, k: int) -> bytes:
-    return struct.pack("=HBBI", code, if_true, if_false, k)  # sock_filter
 
 
 def _open(protocol: int, groups: int = 0) -> socket.socket:

@@ -1,7 +1,4 @@
-"""A watch of Miredo: one thread that dumps the socket table when the kernel has an event.
-
-An event only says that the port may have changed. The dump says which port it is.
-"""
+"""A watch of the kernel: one thread that reads a source when the kernel has an event."""
 
 from __future__ import annotations
 
@@ -9,72 +6,43 @@ import errno
 import selectors
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from time import monotonic
-from typing import Final, Protocol, TypeAlias, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
 
-from ..._backend import Sink
+from ..._backend import SinkOf
 from ..._errors import BackendError, BackendUnavailableError, failure
 from ..._events import NotificationType
 from ..._fork import after_fork_in_child
 from ..._new_thread import start_thread
-from ._inet_diag import CloseListener, SocketTable, UdpSocket
-from ._netlink import NETLINK_ROUTE, EventsLostError, Listener, as_backend_error
-from ._tunnels import RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK, LinkTable, announces_tunnel
+from ._netlink import as_backend_error
+from ._source import Resources, Source
 
-# The port is found by a dump of the kernel's UDP sockets (inet_diag). The thread makes a
-# dump when one of these events comes, and at some times without an event:
-#
-# 1. RTM_NEWLINK of a TUN comes before Miredo binds its socket. No event announces the bind
-#    itself. So the dump is repeated, with growing pauses, for RETRY_FOR seconds.
-# 2. RTM_NEWADDR comes when Miredo has found its server, after the bind.
-# 3. If the bind comes after RETRY_FOR and without an event, it would never be noticed. So
-#    the dump is repeated every RETRY_LATER seconds while a tunnel but no port exists.
-# 4. SKNLGRP_INET_UDP_DESTROY comes right after the socket was closed.
-# 5. RTM_DELADDR and RTM_DELLINK come later than 4. They matter only if 4 was lost.
-
-RETRY_FIRST: Final = 0.00025  # seconds; epoll rounds up to whole milliseconds
-RETRY_FOR: Final = 2.0  # seconds
-RETRY_LATER: Final = 60.0  # seconds
-
-BATCH: Final = 64  # datagrams; a flood of events must not prevent the dump
+T = TypeVar("T")
 
 _CANCELLED: Final = object()
 
-# A function that returns Miredo's socket, or None. Its second argument is the last result.
-Find: TypeAlias = Callable[[SocketTable, UdpSocket | None], UdpSocket | None]
+_subscriptions: Final[set[MiredoSubscription[Any]]] = set()
 
 
-class Resource(Protocol):
-    """An object that must be closed."""
+class MiredoSubscription(Generic[T]):
+    """A registration of a sink, with the thread that pushes to it.
 
-    def close(self) -> None: ...
+    :param open_source: makes the source, whose sockets it adds to its argument
+    """
 
-
-R = TypeVar("R", bound=Resource)
-
-_subscriptions: Final[set[MiredoSubscription]] = set()
-
-
-class MiredoSubscription:
-    """A registration of a sink, with the thread that pushes to it."""
-
-    def __init__(self, find: Find, sink: Sink, initial: bool) -> None:
-        self._find = find
+    def __init__(
+        self, open_source: Callable[[Resources], Source[T]], sink: SinkOf[T], initial: bool
+    ) -> None:
         self._sink = sink
-        self._found: UdpSocket | None = None
-        self._resources: list[Resource] = []
+        self._resources = Resources()
         _subscriptions.add(self)
         try:
-            # The listening sockets are bound before the first dump, so the events of every
-            # change after the dump are received.
+            self._source = open_source(self._resources)
             self._open()
-            self._follow(self._find(self._table, None))
-            if initial:
-                self._push(NotificationType.INITIAL)
 
-            # The tunnel may have been announced before the sockets were bound.
-            self._expect_bind()
+            value = self._source.first()
+            if initial:
+                sink.push(value, NotificationType.INITIAL)
 
             # A daemon, because the interpreter joins all other threads before its atexit
             # hooks run, and one of the hooks cancels the last watch and ends this thread.
@@ -84,25 +52,16 @@ class MiredoSubscription:
             raise
 
     def _open(self) -> None:
-        self._table = self._keep(SocketTable())
-        self._link_table = self._keep(LinkTable())
-        self._links = self._keep(Listener(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV6_IFADDR))
-        self._closes = self._keep(CloseListener())
-
         with as_backend_error("socketpair"):
             waker, woken = socket.socketpair()
-        self._waker = self._keep(waker)
-        self._woken = self._keep(woken)
+        self._waker = self._resources.keep(waker)
+        self._woken = self._resources.keep(woken)
 
         with as_backend_error("epoll_create1"):
-            self._selector = self._keep(selectors.DefaultSelector())
-        self._selector.register(self._links, selectors.EVENT_READ)
-        self._selector.register(self._closes, selectors.EVENT_READ)
+            self._selector = self._resources.keep(selectors.DefaultSelector())
+        for listener in self._source.listeners:
+            self._selector.register(listener, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ, _CANCELLED)
-
-    def _keep(self, resource: R) -> R:
-        self._resources.append(resource)
-        return resource
 
     def cancel(self) -> None:
         """End the thread and close the sockets.
@@ -133,29 +92,8 @@ class MiredoSubscription:
         """Close the sockets of this process. Can be repeated."""
         # The subscription stays in the table until everything is closed. So cancel() calls
         # this again if Ctrl-C has interrupted it, and each resource can be closed twice.
-        with ExitStack() as stack:
-            for resource in self._resources:
-                stack.callback(resource.close)
+        self._resources.close()
         _subscriptions.discard(self)
-
-    def _update(self) -> None:
-        # Repeated until nothing has changed: the found socket may have been closed before
-        # _follow() had set the filter that lets its event through.
-        while (found := self._find(self._table, self._found)) != self._found:
-            self._follow(found)
-            self._push(NotificationType.PARAMETER)
-
-    def _follow(self, found: UdpSocket | None) -> None:
-        self._closes.follow(found)
-        self._found = found
-
-    def _expect_bind(self) -> None:
-        self._retry = RETRY_FIRST
-        self._retry_until = monotonic() + RETRY_FOR
-
-    def _push(self, notification_type: NotificationType) -> None:
-        port = None if self._found is None else self._found.port
-        self._sink.push(port, notification_type)
 
     # Called on the thread
 
@@ -173,47 +111,12 @@ class MiredoSubscription:
 
     def _watch(self) -> None:
         while True:
-            ready = self._selector.select(self._next_retry())
+            ready = self._selector.select(self._source.timeout())
             if any(key.data is _CANCELLED for key, _ in ready):
                 return
 
-            _receive_waiting(self._closes)
-            if _receive_waiting(self._links):
-                self._expect_bind()
-            self._update()
-
-    def _next_retry(self) -> float | None:
-        """Return the seconds until the next dump without an event, or None for never."""
-        if self._found is not None:
-            return None
-
-        if monotonic() < self._retry_until:
-            seconds = self._retry
-            self._retry *= 2
-            return seconds
-
-        # Without this dump, a port that is bound late, or bound again while the tunnel
-        # stays, would be missed until the next event, which may never come.
-        return RETRY_LATER if self._link_table.has_tunnel() else None
-
-
-def _receive_waiting(listener: Listener) -> bool:
-    """Receive the events that are waiting, at most BATCH datagrams.
-
-    :return: whether a tunnel was announced, or may have been, because events were lost
-    """
-    tunnel_announced = False
-    for _ in range(BATCH):
-        try:
-            messages = listener.receive()
-        except EventsLostError:
-            tunnel_announced = True
-            continue
-        if not messages:
-            break
-        if any(map(announces_tunnel, messages)):
-            tunnel_announced = True
-    return tunnel_announced
+            for value in self._source.changes():
+                self._sink.push(value, NotificationType.PARAMETER)
 
 
 def _close_after_fork() -> None:  # pragma: no cover - it runs in the child

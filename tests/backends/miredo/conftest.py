@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aioteredo import MiredoBackend
-from aioteredo.backends.miredo import _subscription
+from aioteredo.backends.miredo import _ports
 
 from ...support.requirements import require
 
@@ -23,13 +23,13 @@ def backend(netns: None) -> MiredoBackend:
 @pytest.fixture
 def no_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """No repeated dumps, so that only an event can cause a dump."""
-    monkeypatch.setattr(_subscription, "RETRY_FOR", 0.0)
+    monkeypatch.setattr(_ports, "RETRY_FOR", 0.0)
 
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A millisecond instead of a minute between two dumps without an event."""
-    monkeypatch.setattr(_subscription, "RETRY_LATER", 0.001)
+    monkeypatch.setattr(_ports, "RETRY_LATER", 0.001)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from ...support.miredo import (
     bound,
     open_fds,
     port_of,
+    source_of,
     tunnel,
     watching,
 )
@@ -130,7 +131,7 @@ def test_later_failure_is_reported_once(backend: MiredoBackend) -> None:
     """If a dump fails, the sink fails once and gets nothing more."""
     sock = bound()
     with watching(backend) as (sink, subscription):
-        subscription._table.close()
+        source_of(subscription)._table.close()
         sock.close()
         error = sink.take()
         assert isinstance(error, BackendError)
@@ -144,7 +145,7 @@ def test_listener_that_fails_later_is_reported(backend: MiredoBackend) -> None:
     """If receiving events fails, the sink fails."""
     sock = bound()
     with watching(backend) as (sink, subscription):
-        subscription._links.socket.close()
+        source_of(subscription)._links.socket.close()
         sock.close()
         assert sink.take().symbol == "EBADF"
 

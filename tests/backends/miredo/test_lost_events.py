@@ -15,17 +15,15 @@ import socket
 
 from aioteredo import MiredoBackend
 from aioteredo.backends.miredo import (
+    _listener,
     _netlink,
-    _subscription,
+    _ports,
 )
 from aioteredo.backends.miredo._inet_diag import (
     CloseListener,
 )
-from aioteredo.backends.miredo._netlink import (
-    NETLINK_ROUTE,
-    EventsLostError,
-    Listener,
-)
+from aioteredo.backends.miredo._listener import EventsLostError, Listener
+from aioteredo.backends.miredo._netlink import NETLINK_ROUTE
 from aioteredo.backends.miredo._tunnels import RTNLGRP_LINK
 
 from ...support import miredo_lab
@@ -34,6 +32,7 @@ from ...support.miredo import (
     ObservedDumps,
     bound,
     port_of,
+    source_of,
     tunnel,
     watching,
 )
@@ -66,7 +65,7 @@ def test_lost_events_cause_a_dump(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost event may have been the tunnel's, so the dumps are repeated."""
-    monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
+    monkeypatch.setattr(_ports, "RETRY_FOR", limit())
     dumps = ObservedDumps(monkeypatch)
     receive = Listener.receive
 
@@ -81,10 +80,10 @@ def test_lost_events_cause_a_dump(
     sock = bound()
     sink = RecordingSink()
     with monkeypatch.context() as patch:
-        patch.setattr(_subscription, "RETRY_FOR", 0.0)
+        patch.setattr(_ports, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
-        links = subscription._links.socket
+        links = source_of(subscription)._links.socket
         links.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         sink.hold = True
         sock.close()
@@ -121,7 +120,7 @@ def test_flood_of_events_does_not_prevent_the_dump(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After BATCH datagrams there is a dump, even if more events are waiting."""
-    monkeypatch.setattr(_subscription, "BATCH", 1)
+    monkeypatch.setattr(_listener, "BATCH", 1)
     sock = bound()
     with watching(backend) as (sink, _):
         for number in range(5):

@@ -18,9 +18,7 @@ import threading
 from typing import Any
 
 from aioteredo import MiredoBackend
-from aioteredo.backends.miredo import (
-    _subscription,
-)
+from aioteredo.backends.miredo import _ports
 from aioteredo.backends.miredo._inet_diag import (
     CloseListener,
     SocketTable,
@@ -103,11 +101,11 @@ def test_bind_after_a_tunnel_was_announced_is_noticed(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The repeated dumps after a new tunnel find a bind that no event announces."""
-    monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
+    monkeypatch.setattr(_ports, "RETRY_FOR", limit())
     dumps = ObservedDumps(monkeypatch)
     sink = RecordingSink()
     with monkeypatch.context() as patch:
-        patch.setattr(_subscription, "RETRY_FOR", 0.0)
+        patch.setattr(_ports, "RETRY_FOR", 0.0)
         subscription = backend.subscribe(sink, initial=False)
     try:
         dumps.expect()
@@ -124,7 +122,7 @@ def test_bind_right_after_subscribing_is_noticed(
     backend: MiredoBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dumps are repeated at the beginning, in case a tunnel was announced before."""
-    monkeypatch.setattr(_subscription, "RETRY_FOR", limit())
+    monkeypatch.setattr(_ports, "RETRY_FOR", limit())
     with watching(backend) as (sink, _), bound() as sock:
         assert sink.take() == (port_of(sock), PARAMETER)
 
