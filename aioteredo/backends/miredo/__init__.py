@@ -12,10 +12,18 @@ from contextlib import closing
 from functools import partial
 from typing import Final
 
-from ..._backend import Sink
+from ..._addresses import TeredoAddress
+from ..._backend import AddressSink, Sink
 from ..._checks import check_integer
 from ..._errors import BackendUnavailableError
 from ..._public import public
+from ._addresses import (
+    AddressSource,
+    AddressTable,
+    StableAddressSource,
+    StableSink,
+    usable,
+)
 from ._cgroup import Cgroup
 from ._inet_diag import SocketTable, UdpSocket
 from ._ports import PortSource
@@ -80,6 +88,50 @@ class MiredoBackend:
         :raises BackendError: if another system call fails
         """
         return MiredoSubscription(partial(PortSource, self._find), sink, initial)
+
+    def get_addresses(self) -> tuple[TeredoAddress, ...]:
+        """Read the kernel's table of addresses once.
+
+        An address in 2001::/32 counts on any interface, so another Teredo client's address
+        is returned as well.
+
+        :return: the addresses that have passed duplicate address detection, in any order;
+            empty if there is none
+        :raises BackendUnavailableError: if netlink is refused
+        :raises BackendError: if another system call fails
+        """
+        with closing(AddressTable()) as table:
+            return usable(table.read())
+
+    def subscribe_addresses(
+        self, sink: AddressSink, *, initial: bool
+    ) -> MiredoSubscription[tuple[TeredoAddress, ...]]:
+        """Receive the kernel's events from now on, on a new thread.
+
+        Addresses that come and go again before the thread reads them are not pushed.
+
+        :param initial: whether the current addresses are pushed first
+        :raises BackendUnavailableError: if netlink is refused
+        :raises BackendError: if another system call fails
+        """
+        return MiredoSubscription(AddressSource, sink, initial)
+
+    def subscribe_stable_addresses(
+        self, sink: AddressSink
+    ) -> MiredoSubscription[tuple[TeredoAddress, ...] | None]:
+        """Wait on a new thread until the addresses are stable.
+
+        The addresses are stable when none of them waits for duplicate address detection,
+        and Miredo, if it runs, has an address. They are stable at once if Miredo does not
+        run, even if it is about to be started. A Miredo that finds no server never has an
+        address, and neither has a relay.
+
+        :raises BackendUnavailableError: if netlink or inet_diag is refused, or a user
+            or cgroup namespace may hide Miredo's socket
+        :raises BackendError: if another system call fails
+        """
+        source = partial(StableAddressSource, self._find)
+        return MiredoSubscription(source, StableSink(sink), initial=True)
 
     def _find(self, table: SocketTable, known: UdpSocket | None) -> UdpSocket | None:
         uid = self._uid
