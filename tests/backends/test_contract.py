@@ -79,12 +79,23 @@ class TestIphlpapiBackend(BackendContract):
 
 if sys.platform == "linux":
     import errno
+    import threading
 
     from aioteredo import MiredoBackend
+    from aioteredo.backends.miredo import _addresses as _miredo_addresses
     from aioteredo.backends.miredo import _ports as _miredo_ports
     from aioteredo.backends.miredo import _subscription as _miredo_subscription
     from aioteredo.backends.miredo._inet_diag import CloseListener
+    from aioteredo.backends.miredo._listener import Listener
 
+    from ..support.addresses import (
+        SECOND,
+        add,
+        add_with_detection,
+        cable,
+        remove,
+        tunnel_with,
+    )
     from ..support.miredo import UID, bound, source_of, tunnel
 
     class TestMiredoBackend(BackendContract):
@@ -95,20 +106,42 @@ if sys.platform == "linux":
             def change(port: int | None) -> None:
                 client.close()
                 if port is not None:
-                    with tunnel():
+                    with tunnel("tun1"):
                         client.enter_context(bound(port))
 
-            def refuse(on: bool) -> None:
-                listener = refused if on else CloseListener
-                monkeypatch.setattr(_miredo_ports, "CloseListener", listener)
+            def change_addresses(addresses: tuple[TeredoAddress, ...]) -> None:
+                with changing:
+                    present = set(backend.get_addresses())
+                    for address in present - set(addresses):
+                        remove(address)
+                    for address in set(addresses) - present:
+                        add(address)
 
-            def refused() -> None:
+            def delay_stable(on: bool) -> None:
+                if on:
+                    cable()
+                    add_with_detection(SECOND)
+                else:
+                    remove(SECOND, "one")
+
+            def refuse(on: bool) -> None:
+                for module, listener in (
+                    (_miredo_ports, CloseListener),
+                    (_miredo_addresses, Listener),
+                ):
+                    replacement = refused if on else listener
+                    monkeypatch.setattr(module, listener.__name__, replacement)
+
+            def refused(*_arguments: object) -> None:
                 raise BackendError("socket(AF_NETLINK)", errno.EMFILE, "errno")
 
             def fail() -> None:
                 for subscription in _miredo_subscription._subscriptions:
                     source_of(subscription)._table.close()
                 change(None)
+                add(SECOND)
 
-            with client:
-                yield Driver(MiredoBackend(uid=UID), change, refuse, fail)
+            backend = MiredoBackend(uid=UID)
+            changing = threading.Lock()
+            with client, tunnel_with():
+                yield Driver(backend, change, refuse, fail, change_addresses, delay_stable)
