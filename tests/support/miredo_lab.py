@@ -26,6 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from aioteredo import TeredoAddress
+
 from .waiting import join, limit, start_thread, wait_until
 
 NAT_PORT = 40000  # the port that the NAT gives to the client on the outside
@@ -271,13 +273,30 @@ class Lab:
 
     def get_port(self) -> int | None:
         """Return the result of ``get_teredo_port()`` in the client's namespace."""
-        watcher = Watcher(self._prefix + "client", "port")
-        try:
+        with self.watcher("port") as watcher:
             port = watcher.first["port"]
-            assert port is None or isinstance(port, int)
-            return port
+        assert port is None or isinstance(port, int)
+        return port
+
+    def get_addresses(self) -> tuple[TeredoAddress, ...]:
+        """Return the result of ``get_teredo_addresses()`` in the client's namespace."""
+        with self.watcher("get-addresses") as watcher:
+            return addresses_of(watcher.first)
+
+    @contextmanager
+    def watcher(self, action: str) -> Iterator[Watcher]:
+        """Start a watcher in the client's namespace, which ends with the block."""
+        watcher = Watcher(self._prefix + "client", action)
+        try:
+            yield watcher
         finally:
             watcher.end()
+
+    def connect_server(self, on: bool) -> None:
+        """Connect the server to the network, or disconnect it."""
+        near = "nat" if self._nat else "client"
+        state = "up" if on else "down"
+        run("ip", "-n", self._prefix + "server", "link", "set", f"to-{near}", state)
 
 
 class Client:
@@ -350,6 +369,10 @@ class Watcher:
         assert port is None or isinstance(port, int)
         return port
 
+    def take_addresses(self) -> tuple[TeredoAddress, ...]:
+        """Return the addresses of the next event."""
+        return addresses_of(self.take())
+
     def rest(self) -> list[dict[str, object]]:
         """End the process, and return the lines that no test has taken."""
         self.end()
@@ -358,6 +381,13 @@ class Watcher:
     def end(self) -> None:
         end(self._process)
         join(self._reader)
+
+
+def addresses_of(line: dict[str, object]) -> tuple[TeredoAddress, ...]:
+    """Return the addresses in a line of a watcher."""
+    addresses = line["addresses"]
+    assert isinstance(addresses, list)
+    return tuple(map(TeredoAddress, addresses))
 
 
 # The process of the watcher
@@ -391,13 +421,30 @@ async def run_watcher(action: str) -> None:
     hasattr(aioteredo, "MiredoBackend")  # this imports it, while root may read it
     async with aioteredo.watch_teredo_port(backend="simulated", initial=True) as events:
         await events.receive()
+    await aioteredo.get_teredo_addresses(backend="simulated", wait_until_stable=True)
     print_json(**drop_privileges())
-    if action == "port":
-        print_json(port=await aioteredo.get_teredo_port(backend="miredo"))
-        return
-    async with aioteredo.watch_teredo_port(
-        backend="miredo", initial=True, max_buffer_size=1000
-    ) as events:
+
+    with aioteredo.use_backend("miredo"):
+        match action:
+            case "port":
+                print_json(port=await aioteredo.get_teredo_port())
+            case "get-addresses":
+                print_addresses(await aioteredo.get_teredo_addresses())
+            case "stable-addresses":
+                print_addresses(await aioteredo.get_teredo_addresses())
+                print_addresses(
+                    await aioteredo.get_teredo_addresses(wait_until_stable=True)
+                )
+            case "watch-addresses":
+                await watch_addresses()
+            case "watch":
+                await watch_ports()
+
+
+async def watch_ports() -> None:
+    import aioteredo
+
+    async with aioteredo.watch_teredo_port(initial=True, max_buffer_size=1000) as events:
         async for event in events:
             print_json(
                 port=event.port,
@@ -405,6 +452,18 @@ async def run_watcher(action: str) -> None:
                 missed=event.missed,
                 ns=time.monotonic_ns(),  # the time when the consumer has the event
             )
+
+
+async def watch_addresses() -> None:
+    import aioteredo
+
+    async with aioteredo.watch_teredo_addresses(initial=True) as events:
+        async for event in events:
+            print_addresses(event.addresses)
+
+
+def print_addresses(addresses: tuple[TeredoAddress, ...]) -> None:
+    print_json(addresses=[str(address) for address in addresses])
 
 
 # The measurement
@@ -457,7 +516,7 @@ def _spin(condition: Callable[[], bool]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] in (["watch"], ["port"]):
+    if sys.argv[1:] and not sys.argv[1].isdecimal():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         asyncio.run(run_watcher(sys.argv[1]))
     else:

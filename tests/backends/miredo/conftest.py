@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +12,9 @@ from aioteredo import MiredoBackend
 from aioteredo.backends.miredo import _ports
 
 from ...support.requirements import require
+
+if TYPE_CHECKING:
+    from ...support.miredo_lab import Lab
 
 
 @pytest.fixture
@@ -45,3 +50,21 @@ def cgroup() -> Path:
                 return path
     require("miredo", "there is no cgroup v2 file system")
     raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def direct_lab() -> Iterator[Lab]:
+    """A network with a Teredo server, for all tests of a module."""
+    # Imported here, because its modules of the standard library are missing on Windows.
+    from ...support import miredo_lab
+
+    require("miredo", miredo_lab.missing())
+    with miredo_lab.Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(direct_lab: Lab) -> Iterator[Lab]:
+    """The lab without a client and without a watcher."""
+    with direct_lab.fresh():
+        yield direct_lab

@@ -10,7 +10,6 @@ if sys.platform != "linux":
     pytest.skip("Miredo runs on Linux only", allow_module_level=True)
 
 import json
-from collections.abc import Iterator
 
 from ...support import miredo_lab
 from ...support.miredo import (
@@ -19,20 +18,6 @@ from ...support.miredo import (
 from ...support.miredo_lab import NAT_PORT, Lab
 from ...support.requirements import require
 from ...support.waiting import limit
-
-
-@pytest.fixture(scope="module")
-def direct_lab() -> Iterator[Lab]:
-    require("miredo", miredo_lab.missing())
-    with Lab() as lab:
-        yield lab
-
-
-@pytest.fixture
-def lab(direct_lab: Lab) -> Iterator[Lab]:
-    """The lab without a client and without a watcher."""
-    with direct_lab.fresh():
-        yield direct_lab
 
 
 def take_until(watcher: miredo_lab.Watcher, port: int) -> list[int | None]:
