@@ -75,7 +75,9 @@ def test_loop_restarts_exec_after_a_failure(tmp_path: Path) -> None:
 def test_timeout_does_not_end_a_quick_run(tmp_path: Path) -> None:
     """A run that ends before the time limit is not reported as failed."""
     map_port = 'echo "map $1" >>log; kill $(ps -o ppid= -p $PPID)'
-    result = run_in_a_shell(tmp_path, block(PAGE, "sh", "exec --initial timeout 30"), map_port)
+    result = run_in_a_shell(
+        tmp_path, block(PAGE, "sh", "exec --initial timeout 30"), map_port
+    )
     assert (tmp_path / "log").read_text("utf-8")[4:].strip().isdecimal()
     assert "failed" not in result.stderr
 
