@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from typing import Any
 
 import anyio
 import pytest
@@ -36,9 +37,16 @@ async def wait_for_addresses(client: SimulatedBackend) -> None:
 
 
 async def until_waiting(client: SimulatedBackend) -> None:
-    """Return once the call has registered and waits for its event."""
-    await eventually(lambda: client.subscriber_count == 1, "the registration")
-    await wait_all_tasks_blocked()
+    """Return once the call has registered and waits for its event.
+
+    The subscription exists before the thread that opens it has woken the task.
+    """
+
+    def is_waiting() -> bool:
+        mailboxes: list[Any] = [each.sink for each in list(client._client.subscriptions)]
+        return len(mailboxes) == 1 and mailboxes[0]._waiting
+
+    await eventually(is_waiting, "the wait for an event")
 
 
 @every_loop

@@ -14,7 +14,7 @@ import anyio
 import pytest
 from anyio import ClosedResourceError
 
-from aioteredo import BackendError, NotificationType, SimulatedBackend
+from aioteredo import BackendError, NotificationType, SimulatedBackend, use_backend
 
 from ..support.kinds import Kind
 
@@ -192,6 +192,18 @@ async def test_get_returns_the_current_value(client: SimulatedBackend, kind: Kin
     assert await kind.get(backend=client) == kind.value(1000)
     kind.change(client, None)
     assert await kind.get(backend=client) == kind.value(None)
+
+
+@every_loop
+async def test_default_backend_is_used_without_an_argument(
+    client: SimulatedBackend, kind: Kind
+) -> None:
+    """Neither the watch nor the call for the current value needs a backend."""
+    with use_backend(client):
+        async with kind.watch() as events:
+            kind.change(client, 1)
+            assert await events.receive() == kind.event(1)
+        assert await kind.get() == kind.value(1)
 
 
 @every_loop
