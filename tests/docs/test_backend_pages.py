@@ -73,7 +73,7 @@ def test_command_prints_the_port_of_miredo(lab: Lab) -> None:
 
 
 def test_example_of_a_backend_keeps_the_rules(pytester: pytest.Pytester) -> None:
-    """The tests of the page pass. The rule about refusals is skipped, as the page says."""
+    """The rules about refusals and about addresses are skipped, as the page says."""
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     # A longer wait could only reveal mistakes, and this backend has none.
     pytester.makeconftest(
@@ -86,7 +86,7 @@ def test_example_of_a_backend_keeps_the_rules(pytester: pytest.Pytester) -> None
     result = pytester.runpytest_subprocess(
         "-W", "error", "-p", "no:cacheprovider", timeout=limit()
     )
-    result.assert_outcomes(passed=12, skipped=1)
+    result.assert_outcomes(passed=13, skipped=18)
 
 
 def test_example_of_a_backend_is_found_by_its_name(tmp_path: Path) -> None:
