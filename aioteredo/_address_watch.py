@@ -65,8 +65,8 @@ def watch_teredo_addresses(
     def new_mailbox(loop: EventLoop) -> AddressMailbox:
         return AddressMailbox(loop, max_buffer_size, wants_initial)
 
-    # The backend always pushes the initial addresses: the mailbox needs them to tell what
-    # a change is.
+    # The backend always pushes the initial addresses, because the mailbox compares the
+    # first change with them.
     return Watch(
         AddressEventStream, new_mailbox, backend, _subscribe_to_addresses, initial=True
     )

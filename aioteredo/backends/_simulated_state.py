@@ -14,7 +14,7 @@ DYNAMIC_PORTS: Final = range(49152, 65536)  # RFC 6335
 
 
 class SimulatedState:
-    """What a simulated client knows. Each change is notified.
+    """The port and the addresses of a simulated client. Each change is notified.
 
     :param port: the port at the beginning, or None
     :param seed: the seed of the ports of :meth:`restart`
