@@ -22,7 +22,7 @@ from aioteredo.backends.iphlpapi._tables import AF_INET6, Row
 
 from ..native import INLINE, ON_DEMAND, OTHER_THREAD, PREFERRED, StandIn
 from ..support.sinks import RecordingSink
-from ..support.waiting import join, start_thread
+from ..support.waiting import join, limit, start_thread, wait_until
 
 every_loop = pytest.mark.every_loop
 
@@ -245,23 +245,25 @@ async def test_change_of_the_port_is_no_change_of_the_addresses(stand_in: StandI
         assert await events.receive() == AddressEvent(addresses(ONE))
 
 
-def test_newest_addresses_are_pushed_last_even_if_callbacks_overlap(
+def test_callback_that_waits_for_another_one_reads_the_table_afterwards(
     stand_in: StandIn,
 ) -> None:
-    """Reading the table and pushing is one step, so no older table comes after a newer."""
+    """Callbacks that overlap never push an older table after a newer one."""
     sink = RecordingSink()
+    sink.hold = True
     subscription = stand_in.backend.subscribe_addresses(sink, initial=False)
+    first = start_thread(lambda: stand_in.change_addresses(ONE))
+    assert sink.held.wait(limit())
 
-    def change(thread: int) -> None:
-        for number in range(1, 100):
-            stand_in.change_addresses(f"2001::{thread}:{number}")
+    second = start_thread(lambda: stand_in.change_addresses(TWO))
+    wait_until(lambda: stand_in.called == 2, "the second callback")
+    second.join(0.1)  # It could read the table now, which would be too early.
+    stand_in.set_addresses(ONE, TWO)
 
-    threads = [start_thread(lambda thread=thread: change(thread)) for thread in (1, 2, 3)]  # type: ignore[misc]
-    join(*threads)
-    now = stand_in.backend.get_addresses()
+    sink.release.set()
+    join(first, second)
     subscription.cancel()
-    assert sink.pushed[-1] == (now, 0)
-    assert len(sink.pushed) == 297
+    assert sink.pushed == [(addresses(ONE), 0), (addresses(ONE, TWO), 0)]
 
 
 @every_loop

@@ -23,7 +23,7 @@ from aioteredo.backends.iphlpapi._library import Library
 from ..native import AT_ONCE, PENDING, PENDING_INLINE, StandIn
 from ..support.interruption import once
 from ..support.sinks import RecordingSink
-from ..support.waiting import eventually, join, start_thread
+from ..support.waiting import eventually, join, limit, start_thread
 
 every_loop = pytest.mark.every_loop
 
@@ -122,7 +122,7 @@ def test_cancelling_waits_for_a_callback_in_flight(stand_in: StandIn) -> None:
     sink.hold = True
     subscription = stand_in.backend.subscribe_stable_addresses(sink)
     callback = start_thread(stand_in.fire_stable)
-    sink.held.wait()
+    assert sink.held.wait(limit())
 
     cancelling = start_thread(subscription.cancel)
     cancelling.join(0.1)
