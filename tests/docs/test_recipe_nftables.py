@@ -125,7 +125,7 @@ def open_ports(lab: Lab) -> set[int]:
 
 def recipe() -> list[str]:
     """Return the recipe's command, as a shell reads it, with stderr in its output."""
-    return ["sh", "-c", f"exec {block(PAGE, 'sh', 'nft')} 2>&1"]
+    return ["sh", "-c", f"exec {block(PAGE, 'sh', 'nft').rstrip()} 2>&1"]
 
 
 def recipe_of_unit() -> list[str]:
