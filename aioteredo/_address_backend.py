@@ -8,7 +8,12 @@ from ._addresses import TeredoAddress, in_order
 from ._backend import AddressBackend, Backend
 from ._errors import BackendUnavailableError
 
-_METHODS: Final = ("get_addresses", "subscribe_addresses", "subscribe_stable_addresses")
+ADDRESS_METHODS: Final = (
+    "get_addresses",
+    "subscribe_addresses",
+    "subscribe_stable_addresses",
+)
+"""The methods of :class:`AddressBackend`."""
 
 
 def address_backend(backend: Backend) -> AddressBackend:
@@ -16,7 +21,9 @@ def address_backend(backend: Backend) -> AddressBackend:
 
     :raises BackendUnavailableError: if it lacks a method of :class:`AddressBackend`
     """
-    missing = [name for name in _METHODS if not callable(getattr(backend, name, None))]
+    missing = [
+        name for name in ADDRESS_METHODS if not callable(getattr(backend, name, None))
+    ]
     if missing:
         raise BackendUnavailableError(
             f"{backend!r} does not report Teredo addresses, because it has no method "

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from .._address_backend import ADDRESS_METHODS
 from .._addresses import TeredoAddress
 from ._driver import Driver
 from ._harness import Harness, RecordingSink
-from ._subjects import ADDRESS_METHODS, PORTS, Label, StableAddressSubject
+from ._subjects import PORTS, Label, StableAddressSubject
 
 
 class AddressRules:

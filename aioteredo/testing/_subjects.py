@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 
 import pytest
 
+from .._address_backend import ADDRESS_METHODS
 from .._addresses import TeredoAddress, with_mapped_port
 from .._backend import AddressBackend, SinkOf, Subscription
 from ._driver import Driver
@@ -17,12 +18,6 @@ from ._driver import Driver
 PORTS: Final = range(50_000, 50_020)
 LAST_PORT: Final = 50_020
 HIGHEST_PORT: Final = 65_535
-
-ADDRESS_METHODS: Final = (
-    "get_addresses",
-    "subscribe_addresses",
-    "subscribe_stable_addresses",
-)
 
 # The server 198.51.100.1 and the mapped address 203.0.113.7 are reserved for documentation.
 _ADDRESS: Final = TeredoAddress("2001:0:c633:6401::34ff:8ef8")
