@@ -34,6 +34,44 @@ def test_watch_uses_the_client_of_the_fixture(pytester: pytest.Pytester) -> None
     result.assert_outcomes(passed=1)
 
 
+def test_service_that_follows_the_address_can_be_tested(
+    pytester: pytest.Pytester,
+) -> None:
+    """The fixture also controls the addresses, and waits for their consumers."""
+    result = run(
+        pytester,
+        test_it="""
+        import anyio
+        from aioteredo import watch_teredo_addresses
+
+        ADDRESS = "2001:0:c633:6401:0:35f5:34ff:8ef8"
+
+        async def publish(record, *, task_status):
+            async with watch_teredo_addresses(initial=True) as events:
+                task_status.started()
+                async for event in events:
+                    record[:] = map(str, event.addresses)
+
+        def test_it(teredo):
+            async def main():
+                record = ["old"]
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(publish, record)
+                    await teredo.wait_until_drained()
+                    assert record == []
+                    teredo.set_addresses(ADDRESS)
+                    await teredo.wait_until_drained()
+                    assert record == [ADDRESS]
+                    teredo.stop()
+                    await teredo.wait_until_drained()
+                    assert record == []
+                    tasks.cancel_scope.cancel()
+            anyio.run(main)
+        """,
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_list_of_fixtures_describes_the_fixture(pytester: pytest.Pytester) -> None:
     """``pytest --fixtures`` prints the purpose of the fixture."""
     result = run(pytester, "--fixtures", test_it="")
