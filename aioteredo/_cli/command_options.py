@@ -9,7 +9,9 @@ from .options import Option, parse_positive_integer, parse_seconds
 HELP: Final = Option("-h, --help", "show this help")
 VERSION: Final = Option("--version", "show the version")
 
-INITIAL: Final = Option("-i, --initial", "begin with the current port", default=False)
+INITIAL: Final = Option(
+    "-i, --initial", "begin with the current port or addresses", default=False
+)
 
 BACKEND: Final = Option(
     "-b, --backend",
@@ -32,7 +34,7 @@ ADDRESSES: Final = Option(
 
 WAIT: Final = Option(
     "-w, --wait",
-    "wait until the addresses are usable; a dormant client wakes up",
+    "wait until the addresses are stable; a dormant client wakes up",
     default_meaning="print the addresses that are usable now",
     default=False,
 )
@@ -88,8 +90,8 @@ ON_BUSY: Final = Option(
         "latest": "let CMD finish, then run it for the newest change only",
         "queue": "let CMD finish, then run it for each change in turn; "
         "if more than 1024 changes wait, drop the oldest",
-        "restart": "stop CMD, and run it for the new port or address; "
-        "if the client loses it, stop CMD too",
+        "restart": "stop CMD, and run it for the new port or address, if the client has "
+        "one",
     },
 )
 
@@ -103,7 +105,7 @@ RUN_COUNT: Final = Option(
 
 EVERY: Final = Option(
     "--every",
-    "run CMD again, with the same port, if it has not run for SECONDS",
+    "after SECONDS without a run, run CMD again with the same port",
     value="SECONDS",
     default_meaning="only on a change",
     convert=parse_seconds,

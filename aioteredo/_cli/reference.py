@@ -80,22 +80,22 @@ VARIABLES: Final = (
     Entry("TEREDO_PREVIOUS_PORT", "set for CMD: TEREDO_PORT of the run before", ("exec",)),
     Entry(
         "TEREDO_ADDRESS",
-        "set for CMD of --addresses: the first address, or TEXT of --no-address",
+        "set for CMD with --addresses: the first address, or TEXT of --no-address",
         ("exec",),
     ),
     Entry(
         "TEREDO_MAPPED_ADDRESS",
-        "set for CMD of --addresses: the external IPv4 address in it",
+        "set for CMD with --addresses: the external IPv4 address in TEREDO_ADDRESS",
         ("exec",),
     ),
     Entry(
         "TEREDO_MAPPED_PORT",
-        "set for CMD of --addresses: the external UDP port in it",
+        "set for CMD with --addresses: the external UDP port in TEREDO_ADDRESS",
         ("exec",),
     ),
     Entry(
         "TEREDO_PREVIOUS_ADDRESS",
-        "set for CMD of --addresses: TEREDO_ADDRESS of the run before",
+        "set for CMD with --addresses: TEREDO_ADDRESS of the run before",
         ("exec",),
     ),
 )
