@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._mailbox import BackendFailedError
     from ._port_watch import PortEventStream, get_teredo_port, watch_teredo_port
     from ._selection import use_backend
+    from ._sharing import share
     from .backends.iphlpapi import IphlpapiBackend
     from .backends.miredo import MiredoBackend
     from .backends.simulated import SimulatedBackend
@@ -60,6 +61,7 @@ __all__ = [
     "TeredoError",
     "get_teredo_addresses",
     "get_teredo_port",
+    "share",
     "use_backend",
     "watch_teredo_addresses",
     "watch_teredo_port",
@@ -90,6 +92,8 @@ if not TYPE_CHECKING:  # pragma: no branch
                 from . import _backend as module
             case "use_backend":
                 from . import _selection as module
+            case "share":
+                from . import _sharing as module
             case "BackendError" | "BackendUnavailableError" | "TeredoError":
                 from . import _errors as module
             case (

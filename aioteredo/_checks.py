@@ -37,3 +37,30 @@ def check_seconds(name: str, seconds: float) -> None:
         raise TypeError(f"{name} must be a number of seconds, not {seconds!r}") from None
     if not in_range:
         raise ValueError(f"{name} must be seconds, more than 0, not {seconds!r}")
+
+
+def check_backend_methods(backend: object) -> None:
+    """Check an argument that is a backend.
+
+    :raises TypeError: if *backend* is not an object with a backend's methods
+    """
+    for method in ("get_port", "subscribe"):
+        if isinstance(backend, type) or not callable(getattr(backend, method, None)):
+            raise TypeError(
+                f"backend must be a backend's name or an object with the methods "
+                f"get_port and subscribe, not {backend!r}"
+            )
+
+
+def check_subscription(subscription: object, subscribe: object) -> None:
+    """Check the result of *subscribe*, the method of a backend.
+
+    :raises TypeError: if *subscription* has no method ``cancel``
+    """
+    if not callable(getattr(subscription, "cancel", None)):
+        name = getattr(subscribe, "__name__", "subscribe")
+        backend = getattr(subscribe, "__self__", subscribe)
+        raise TypeError(
+            f"{name}() of {backend!r} must return an object with a method cancel, not "
+            f"{subscription!r}"
+        )

@@ -38,8 +38,10 @@ def watch_teredo_port(
     block has been left, no callback runs any more.
 
     Entering and leaving call native functions, on a thread of their own: other tasks go
-    on, and a cancellation takes effect when the native function has returned. One task may
-    enter the block and another task of the same event loop leave it.
+    on, and a cancellation takes effect when the native function has returned. All watches
+    of a backend that is given by its name, or is the default of the platform, share one
+    registration: see :func:`share`. One task may enter the block and another task of the
+    same event loop leave it.
 
     :param initial: True to begin with an event of type :attr:`NotificationType.INITIAL`,
         which carries the current port. The buffer holds this event before the block begins,

@@ -39,9 +39,14 @@ class Reaper:
         self._calls.put(call)
         self._start()
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether a call waits to be made. From any thread; never blocks."""
+        return not self._calls.empty()
+
     def run_pending(self) -> None:
         """Make the calls that no thread has made yet, on this thread. May block."""
-        while not self._calls.empty():
+        while self.has_pending:
             with suppress(Exception):
                 self._calls.get_nowait()()
 

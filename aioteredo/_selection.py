@@ -10,9 +10,11 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from ._backend import Backend, BackendLike
+from ._checks import check_backend_methods
 from ._errors import BackendUnavailableError, NoDefaultBackendError
 from ._fork import after_fork_in_child
 from ._public import public
+from ._sharing import share
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -24,7 +26,8 @@ PLATFORM_DEFAULT: Final = "iphlpapi" if sys.platform == "win32" else None
 # The backends of the use_backend() blocks that are open now, the innermost one last.
 _defaults: dict[object, BackendLike] = {}
 
-# The backends that have been loaded, so that a name always stands for the same client.
+# The backends that have been loaded, so that a name always stands for the same client. Each
+# is shared: all watches of a name have one registration.
 _by_name: Final[dict[str, Backend]] = {}
 
 # The names whose factories are running in this context, the outermost one first. A thread
@@ -40,16 +43,7 @@ def check_backend(backend: BackendLike) -> None:
     :raises TypeError: if *backend* is neither a name nor an object with a backend's methods
     """
     if not isinstance(backend, str):
-        _check_methods(backend)
-
-
-def _check_methods(backend: object) -> None:
-    for method in ("get_port", "subscribe"):
-        if isinstance(backend, type) or not callable(getattr(backend, method, None)):
-            raise TypeError(
-                f"backend must be a backend's name or an object with the methods "
-                f"get_port and subscribe, not {backend!r}"
-            )
+        check_backend_methods(backend)
 
 
 @public
@@ -81,7 +75,8 @@ def _use_backend(backend: BackendLike) -> Iterator[None]:
 def resolve(backend: BackendLike | None) -> Backend:
     """Return the backend for an argument, or the default one for None.
 
-    This may import modules and load a native library, so it is not called in a loop.
+    A backend that is given by its name is shared. This may import modules and load a native
+    library, so it is not called in a loop.
 
     :raises BackendUnavailableError: if no backend has the name, or it cannot work here
     """
@@ -104,7 +99,18 @@ def resolve(backend: BackendLike | None) -> Backend:
     # backend, on a thread that it waits for, and that thread would wait for the lock.
     # Two threads can therefore load one name at the same time. setdefault() is atomic, so
     # both get the object that was stored first.
-    return _by_name.setdefault(backend, _load(backend, source))
+    return _by_name.setdefault(backend, share(_load(backend, source)))
+
+
+def resolve_if_loaded(backend: BackendLike | None) -> Backend | None:
+    """Return what resolve() would return, or None if that would load a backend or raise.
+
+    This neither blocks nor raises, so it may be called in a loop.
+    """
+    if backend is None:
+        default = _default()
+        backend = "" if default is None else default[0]
+    return _by_name.get(backend) if isinstance(backend, str) else backend
 
 
 def _default() -> tuple[BackendLike, str] | None:
@@ -176,7 +182,7 @@ def _make_backend(name: str, source: str) -> Backend:
         )
     try:
         backend: Backend = entry_point.load()()
-        _check_methods(backend)
+        check_backend_methods(backend)
     except BackendUnavailableError:
         raise
     except Exception as error:

@@ -49,7 +49,7 @@ async def run_sync(
     cancelled_exc_class = anyio.get_cancelled_exc_class()
     cancelled: BaseException | None = None
 
-    with _Shield():
+    with Shield():
         try:
             # Prepared before the thread starts, so that the task suspends here even if the
             # call has returned by then. asyncio delivers a pending task.cancel() only where
@@ -89,7 +89,7 @@ async def run_sync(
         del cancelled  # Its traceback holds this frame, so the two would be a cycle.
 
 
-class _Shield:
+class Shield:
     """A shielded cancel scope that a destroyed coroutine can leave as well.
 
     The collector closes a coroutine outside of its task. A cancel scope then refuses to be

@@ -115,7 +115,7 @@ class SimulatedBackend:
 
     @property
     def subscriber_count(self) -> int:
-        """The number of watches that are registered now."""
+        """The number of registrations. All watches of a shared client have one together."""
         return len(self._client.subscriptions)
 
     def set_port(self, port: int | None) -> None:

@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from aioteredo import PortEventStream, SimulatedBackend, _registration, watch_teredo_port
+from aioteredo._registry import registry
 
 from ..native import StandIn
 from ..support.backends import CountingBackend
@@ -171,7 +172,7 @@ def test_ctrl_c_at_exit_does_not_prevent_any_cancel() -> None:
     for watch in watches:
         loop.run_until_complete(watch.__aenter__())
     with pytest.raises(KeyboardInterrupt):
-        _registration._cancel_all()
+        registry.cancel_all()
     assert (backend.subscribed, backend.cancelled) == (5, 5)
     loop.close()
 
@@ -221,10 +222,10 @@ async def test_ctrl_c_at_exit_as_a_lock_is_acquired_leaves_the_lock_free(
     if lock == "the registration's":
         events._registration._lock = interrupted  # type: ignore[assignment]
     else:
-        monkeypatch.setattr(_registration, "_tables_lock", interrupted)
+        monkeypatch.setattr(registry, "lock", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
-        _registration._cancel_all()
+        registry.cancel_all()
     assert interrupted.is_free()
     assert not _registration._subscriptions
     assert client.subscriber_count == 0

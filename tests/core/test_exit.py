@@ -74,7 +74,7 @@ def test_ctrl_c_before_the_first_line_of_the_exit_hook_leaves_it_to_the_second_h
         EXITS["a watch is kept"]
         + """
 def interrupt(frame, event, argument):
-    if event == "call" and frame.f_code.co_name == "_cancel_all":
+    if event == "call" and frame.f_code.co_name == "cancel_all":
         sys.setprofile(None)
         raise KeyboardInterrupt
 

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from aioteredo import SimulatedBackend, _registration, get_teredo_port, watch_teredo_port
 from aioteredo._backend import Sink
+from aioteredo._registry import registry
 
 from ..support.backends import CountingBackend
 from ..support.waiting import wait_until
@@ -31,7 +32,7 @@ async def test_cancel_that_raises_at_exit_does_not_prevent_the_others(
     sound = watch_teredo_port(backend=client)
     await broken.__aenter__()
     await sound.__aenter__()
-    _registration._cancel_all()
+    registry.cancel_all()
 
     assert not _registration._subscriptions
     assert client.subscriber_count == 0

@@ -25,6 +25,7 @@ from aioteredo import (
     TeredoAddress,
     get_teredo_addresses,
     get_teredo_port,
+    share,
     use_backend,
     watch_teredo_addresses,
     watch_teredo_port,
@@ -109,6 +110,8 @@ class MineWithAddresses(Mine):
 def third_party() -> None:
     use_backend(Mine())
     use_backend(MineWithAddresses())
+    assert_type(share(Mine()), Backend)
+    share("simulated")  # type: ignore[arg-type]
     watch_teredo_port(backend=3)  # type: ignore[arg-type]
     watch_teredo_port(max_buffer_size="16")  # type: ignore[arg-type]
     PortEvent(1).port = 2  # type: ignore[misc]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from anyio import BusyResourceError
 
-from aioteredo import BackendError, NotificationType, _registration, watch_teredo_port
+from aioteredo import BackendError, NotificationType, watch_teredo_port
+from aioteredo._registry import registry
 
 from .attempt import Attempt, Cancellation, run_attempt
 from .event_loops import LOOPS, let_others_run
@@ -40,7 +41,7 @@ class Rules(World):
 
         # The next watch that opens or closes would do this, in an order that the model
         # cannot know.
-        _registration._cancel_orphans()
+        registry.cancel_orphans()
 
         if any(watch.registered for watch in orphans):
             self.take_cancel_fault()
