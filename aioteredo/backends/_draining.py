@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,20 @@ class DrainWaits:
 
     def follow(self, sink: SinkOf[Any]) -> None:
         """Check the streams again each time that the consumer of *sink* begins to wait."""
+        from .._fan_out import FanOut
         from .._mailbox import Mailbox
 
+        if isinstance(sink, FanOut):
+            # The client is shared. Its streams come and go without a call of the client.
+            sink.on_change = self._on_change
+
         # A backend that subscribes again after a failure passes the same sink each time.
-        if isinstance(sink, Mailbox) and self.check_again not in sink.on_wait:
+        elif isinstance(sink, Mailbox) and self.check_again not in sink.on_wait:
             sink.on_wait = (*sink.on_wait, self.check_again)
+
+    def _on_change(self, sink: SinkOf[Any]) -> None:
+        self.follow(sink)
+        self.check_again()
 
     def check_again(self) -> None:
         """Make the waiting tasks check the streams again. From any thread."""
@@ -76,14 +85,23 @@ class DrainWaits:
 
 
 def _undrained(sinks: Iterable[SinkOf[Any] | None]) -> list[str]:
-    from .._mailbox import Mailbox
-
-    streams = [sink for sink in sinks if isinstance(sink, Mailbox)]
+    streams = list(_streams(sinks))
     return [
         f"stream {number} of {len(streams)} {_describe(stream)}"
         for number, stream in enumerate(streams, 1)
         if not stream.drained
     ]
+
+
+def _streams(sinks: Iterable[SinkOf[Any] | None]) -> Iterator[Mailbox[Any, Any]]:
+    from .._fan_out import FanOut
+    from .._mailbox import Mailbox
+
+    for sink in sinks:
+        if isinstance(sink, Mailbox):
+            yield sink
+        elif isinstance(sink, FanOut):
+            yield from _streams(sink.sinks)
 
 
 def _describe(stream: Mailbox[Any, Any]) -> str:
