@@ -1,14 +1,14 @@
-"""Every built-in backend keeps the contract."""
+"""Every built-in backend keeps the contract, and so does its shared form."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from aioteredo import BackendError, SimulatedBackend, TeredoAddress
+from aioteredo import Backend, BackendError, SimulatedBackend, TeredoAddress, share
 from aioteredo.testing import BackendContract, Driver
 
 from ..native import AT_ONCE, INLINE, ON_DEMAND, OTHER_THREAD, PENDING, StandIn
@@ -16,7 +16,17 @@ from ..native import AT_ONCE, INLINE, ON_DEMAND, OTHER_THREAD, PENDING, StandIn
 ERROR = BackendError("NotifyTeredoPortChange", 8)
 
 
-class TestSimulatedBackend(BackendContract):
+class Form:
+    """The form of a backend that is tested: the backend itself, or its shared form."""
+
+    form: Callable[[Backend], Backend] = staticmethod(lambda backend: backend)
+
+
+class SharedForm(Form):
+    form = staticmethod(share)
+
+
+class TestSimulatedBackend(Form, BackendContract):
     @pytest.fixture
     def driver(self) -> Iterator[Driver]:
         def refuse(on: bool) -> None:
@@ -31,7 +41,7 @@ class TestSimulatedBackend(BackendContract):
 
         with SimulatedBackend() as client:
             yield Driver(
-                client,
+                self.form(client),
                 client.set_port,
                 refuse,
                 lambda: client.fail(ERROR),
@@ -40,7 +50,11 @@ class TestSimulatedBackend(BackendContract):
             )
 
 
-class TestIphlpapiBackend(BackendContract):
+class TestSharedSimulatedBackend(SharedForm, TestSimulatedBackend):
+    """The shared form keeps the same rules."""
+
+
+class TestIphlpapiBackend(Form, BackendContract):
     """A callback brings its port with it, so no subscription for ports can fail later."""
 
     @pytest.fixture(params=[INLINE, OTHER_THREAD, ON_DEMAND])
@@ -69,12 +83,16 @@ class TestIphlpapiBackend(BackendContract):
 
         stand_in.set_initial(initial_mode)
         return Driver(
-            stand_in.backend,
+            self.form(stand_in.backend),
             change,
             refuse,
             change_addresses=change_addresses,
             delay_stable=delay_stable,
         )
+
+
+class TestSharedIphlpapiBackend(SharedForm, TestIphlpapiBackend):
+    """The shared form keeps the same rules."""
 
 
 if sys.platform == "linux":
@@ -98,7 +116,7 @@ if sys.platform == "linux":
     )
     from ..support.miredo import UID, bound, source_of, tunnel
 
-    class TestMiredoBackend(BackendContract):
+    class TestMiredoBackend(Form, BackendContract):
         @pytest.fixture
         def driver(self, netns: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
             client = contextlib.ExitStack()
@@ -144,4 +162,14 @@ if sys.platform == "linux":
             backend = MiredoBackend(uid=UID)
             changing = threading.Lock()
             with client, tunnel_with():
-                yield Driver(backend, change, refuse, fail, change_addresses, delay_stable)
+                yield Driver(
+                    self.form(backend),
+                    change,
+                    refuse,
+                    fail,
+                    change_addresses,
+                    delay_stable,
+                )
+
+    class TestSharedMiredoBackend(SharedForm, TestMiredoBackend):
+        """The shared form keeps the same rules."""
