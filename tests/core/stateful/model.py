@@ -17,12 +17,21 @@ from .attempt import Attempt
 from .event_loops import Loop
 
 
+class ClientRegistration:
+    """A registration with the client. The watches of a shared client have one together."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+
 class Watch:
     """A watch of the story, and its model."""
 
     _names = itertools.count(1)
 
-    def __init__(self, loop: Loop, max_buffer_size: int) -> None:
+    def __init__(
+        self, loop: Loop, max_buffer_size: int, registration: ClientRegistration
+    ) -> None:
         self.name = f"watch {next(self._names)}"
         self.context: Any = None
         self.stream: PortEventStream | None = None
@@ -38,6 +47,7 @@ class Watch:
 
         # The client and the package stop counting the watch at different moments: a client
         # that was closed has no subscribers, but the package still has to cancel.
+        self.registration = registration
         self.subscribed = True
         self.registered = True
         self.orphaned = False

@@ -6,6 +6,12 @@ regard to the steps before.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import traceback
+import warnings
+
 from anyio import BusyResourceError
 
 from aioteredo import BackendError, NotificationType, watch_teredo_port
@@ -13,7 +19,7 @@ from aioteredo._registry import registry
 
 from .attempt import Attempt, Cancellation, run_attempt
 from .event_loops import LOOPS, let_others_run
-from .model import Watch
+from .model import ClientRegistration, Watch
 from .world import World, choose
 
 
@@ -43,12 +49,51 @@ class Rules(World):
         # cannot know.
         registry.cancel_orphans()
 
-        if any(watch.registered for watch in orphans):
-            self.take_cancel_fault()
         for watch in orphans:
             watch.orphaned = watch.registered
-            watch.registered = False
-            watch.subscribed = False
+        self.unregister(*orphans)
+
+    # processes
+
+    def exit(self) -> None:
+        """Cancel the registrations that are left, as the exit of the interpreter does."""
+        registry.cancel_all()
+        self.unregister(*self.watches)
+
+    def fork(self) -> None:
+        """Let a forked child use the backend. The parent's watches go on."""
+        if sys.platform == "win32":
+            return
+        with warnings.catch_warnings():
+            # From Python 3.12 on, a process that has threads warns.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:  # pragma: no cover - coverage is not measured in the child
+            status = 1
+            try:
+                asyncio.run(self.use_in_child())
+                status = 0
+            except BaseException:  # noqa: BLE001 - the parent fails
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0, "the child has failed"
+
+    async def use_in_child(self) -> None:
+        assert not registry.subscriptions
+        assert self.client.subscriber_count == 0
+        self.client._client.next_subscribe_error = None
+        self.client._client.next_cancel_error = None
+
+        watches = [watch_teredo_port(initial=True, backend=self.backend) for _ in range(2)]
+        for watch in watches:
+            stream = await watch.__aenter__()
+            assert (await stream.receive()).port == self.port
+        assert self.client.subscriber_count == (1 if self.shared else 2)
+
+        for watch in watches:
+            await watch.__aexit__(None, None, None)
+        assert self.client.subscriber_count == 0
 
     # opening
 
@@ -62,14 +107,17 @@ class Rules(World):
         if len(self.watches) == 6:
             return
         loop = self.loops[pick % len(self.loops)]
-        watch = Watch(loop, size)
+        joined = self.registration_to_join()
+        watch = Watch(loop, size, joined or ClientRegistration())
         watch.context = watch_teredo_port(
-            initial=initial, max_buffer_size=size, backend=self.client
+            initial=initial, max_buffer_size=size, backend=self.backend
         )
         attempt = run_attempt(loop, watch.context.__aenter__, cancellation)
 
-        subscribe_fault = self.subscribe_fault
-        self.subscribe_fault = None
+        subscribe_fault = None
+        if joined is None:
+            subscribe_fault = self.subscribe_fault
+            self.subscribe_fault = None
         if subscribe_fault is not None:
             if attempt.cancelled:
                 assert attempt.error is not None
@@ -88,7 +136,7 @@ class Rules(World):
 
         assert cancellation is not None
         assert attempt.cancelled
-        cancel_fault = self.take_cancel_fault()
+        cancel_fault = self.take_cancel_fault() if joined is None else None
         if cancel_fault is not None:
             notes = getattr(attempt.error, "__notes__", [])
             is_cause = attempt.error.__cause__ is cancel_fault

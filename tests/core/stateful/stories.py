@@ -39,6 +39,8 @@ CODE = one_of(6, 8, 31, 87)
 RULES: dict[str, tuple[int, dict[str, Draw]]] = {
     "open_loop": (2, {"kind": one_of(*LOOPS)}),
     "close_loop": (1, {"pick": PICK}),
+    "exit": (1, {}),
+    "fork": (1, {}),
     "open": (
         8,
         {
@@ -78,8 +80,8 @@ RULES: dict[str, tuple[int, dict[str, Draw]]] = {
 
 def run_story(rng: random.Random, steps: int = 60) -> None:
     """Run a random story. If it fails, its steps are a note on the exception."""
-    world = Rules()
-    history = ["the story:"]
+    world = Rules(shared=rng.random() < 0.5)
+    history = [f"the story of {world.backend!r}:"]
     weights = [weight for weight, _ in RULES.values()]
 
     try:

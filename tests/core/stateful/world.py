@@ -17,12 +17,13 @@ from aioteredo import (
     SimulatedBackend,
     TeredoError,
     _registration,
+    share,
 )
 
 from ...support.waiting import wait_until
 from .attempt import Attempt, Cancellation, run_attempt
 from .event_loops import Loop, let_others_run
-from .model import Watch
+from .model import ClientRegistration, Watch
 
 T = TypeVar("T")
 
@@ -38,9 +39,11 @@ def choose(choices: list[T], pick: int) -> T | None:
 class World:
     """The package and its model, and the functions that several rules share."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: bool) -> None:
         self.threads_before = set(threading.enumerate())
         self.client = SimulatedBackend(1000, seed=1)
+        self.shared = shared
+        self.backend = share(self.client) if shared else self.client
         self.port: int | None = 1000
         self.subscribe_fault: TeredoError | None = None
         self.cancel_fault: BackendError | None = None
@@ -58,6 +61,31 @@ class World:
         fault = self.cancel_fault
         self.cancel_fault = None
         return fault
+
+    # registrations with the client
+
+    def registration_to_join(self) -> ClientRegistration | None:
+        """Return the registration that the next watch joins, or None if it makes one."""
+        for watch in self.watches:
+            if self.shared and watch.registered and not watch.registration.failed:
+                return watch.registration
+        return None
+
+    def count_subscribers(self) -> int:
+        """Return the number of registrations that the client still has."""
+        return len({watch.registration for watch in self.watches if watch.subscribed})
+
+    def unregister(self, *watches: Watch) -> BackendError | None:
+        """Record that the package has cancelled *watches*.
+
+        :return: the fault that the client has raised, if one was set
+        """
+        left = {watch.registration for watch in watches if watch.registered}
+        for watch in watches:
+            watch.registered = False
+            watch.subscribed = False
+        kept = {watch.registration for watch in self.watches if watch.registered}
+        return self.take_cancel_fault() if left - kept else None
 
     # receivers
 
@@ -99,9 +127,7 @@ class World:
             cancellation,
         )
 
-        fault = self.take_cancel_fault() if watch.registered else None
-        watch.registered = False
-        watch.subscribed = False
+        fault = self.unregister(watch)
         watch.closed = True
 
         if attempt.cancelled:
@@ -148,10 +174,9 @@ class World:
     def wait_until_cancelled_by_the_reaper(self, watch: Watch) -> None:
         if not watch.registered:
             return
-        watch.registered = False
-        watch.subscribed = False
+        fault = self.unregister(watch)
 
-        subscribed = sum(other.subscribed for other in self.watches)
+        subscribed = self.count_subscribers()
         registered = sum(other.registered for other in self.watches)
         wait_until(
             lambda: len(_registration._subscriptions) == registered,
@@ -165,9 +190,9 @@ class World:
             "the client has a thread for its watches only",
         )
         wait_until(
-            lambda: self.client._client.next_cancel_error is None, "the fault is raised"
+            lambda: fault is None or self.client._client.next_cancel_error is None,
+            "the fault is raised",
         )
-        self.take_cancel_fault()
 
     # the client
 
@@ -181,6 +206,7 @@ class World:
         for watch in self.watches:
             if watch.subscribed and watch.error is None:
                 watch.error = error
+                watch.registration.failed = True
         self.finish_receivers()
 
     def record_end_of_client(self) -> None:
@@ -192,7 +218,7 @@ class World:
 
     def check_registrations(self) -> None:
         """As many watches are registered as the model knows, and no thread is left."""
-        subscribed = sum(watch.subscribed for watch in self.watches)
+        subscribed = self.count_subscribers()
         registered = sum(watch.registered for watch in self.watches)
         assert self.client.subscriber_count == subscribed
         assert len(_registration._subscriptions) == registered
