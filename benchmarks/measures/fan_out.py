@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 import anyio
 import trio
 
-from aioteredo import PortEventStream, watch_teredo_port
+from aioteredo import Backend, PortEventStream, share, watch_teredo_port
 
 from ..apparatus import loops
 from ..apparatus.floors import abort
@@ -50,15 +50,28 @@ class ConsumerGroup(ABC):
 class Watches(ConsumerGroup):
     name = "aioteredo"
 
+    def backend(self) -> Backend:
+        return self.source
+
     async def open(self, resources: AsyncExitStack) -> None:
+        backend = self.backend()
         self.streams: list[PortEventStream] = [
-            await resources.enter_async_context(watch_teredo_port(backend=self.source))
+            await resources.enter_async_context(watch_teredo_port(backend=backend))
             for _ in range(self.size)
         ]
 
     async def consume(self, index: int, consumer: Callable[[], object]) -> None:
         async for _ in self.streams[index]:
             consumer()
+
+
+class SharedWatches(Watches):
+    """Watches that share one registration, as all watches of a name do."""
+
+    name = "aioteredo, shared"
+
+    def backend(self) -> Backend:
+        return share(self.source)
 
 
 class Futures(ConsumerGroup):
@@ -114,7 +127,7 @@ def _set_result(future: asyncio.Future[None]) -> None:
 
 
 GROUPS: Final[dict[str, type[ConsumerGroup]]] = {
-    group.name: group for group in (Watches, Futures, FuturesWithOnePost)
+    group.name: group for group in (Watches, SharedWatches, Futures, FuturesWithOnePost)
 }
 
 
