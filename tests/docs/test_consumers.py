@@ -36,6 +36,11 @@ def test_each_of_two_tasks_gets_the_port() -> None:
     assert is_dynamic_port(ports["router"])
 
 
+def test_thousand_watches_of_a_shared_object_have_one_registration() -> None:
+    """The program counts the registrations of its client."""
+    assert output_of_program(block(PAGE, "python", "share(client)")) == ["1"]
+
+
 def test_synchronous_program_prints_the_port() -> None:
     """``asyncio.run(get_teredo_port())`` needs no async code."""
     (port,) = output_of_program(block(PAGE, "python", "asyncio.run"))

@@ -8,7 +8,13 @@ import threading
 
 import pytest
 
-from aioteredo import Backend, MiredoBackend, SimulatedBackend, watch_teredo_port
+from aioteredo import (
+    BackendLike,
+    MiredoBackend,
+    SimulatedBackend,
+    share,
+    watch_teredo_port,
+)
 
 from ..support.documents import read
 from ..support.requirements import require
@@ -29,34 +35,56 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-async def costs(backend: Backend) -> tuple[int, int]:
-    """Return the threads and descriptors that a second watch adds to the first one."""
+async def costs(backend: BackendLike) -> list[str]:
+    """Return the threads and descriptors of a registration.
+
+    A second watch must cost nothing more.
+    """
+    begin = (threads(), descriptors())
     async with watch_teredo_port(backend=backend):
-        before = (threads(), descriptors())
+        first = (threads(), descriptors())
         async with watch_teredo_port(backend=backend):
-            return threads() - before[0], descriptors() - before[1]
+            assert (threads(), descriptors()) == first
+
+    return [str(after - before) for before, after in zip(begin, first, strict=True)]
 
 
 def row(backend: str) -> list[str]:
     """Return the threads and the descriptors that the page names for a backend."""
     lines = read("docs/cost.md").splitlines()
     (line,) = [line for line in lines if line.startswith(f"| `{backend}` |")]
-    return [cell.strip() for cell in line.strip("|").split("|")[1:]]
+    cells = [cell.strip() for cell in line.strip("|").split("|")[1:]]
+    return ["0" if cell == "none" else cell for cell in cells]
 
 
-async def test_watch_of_miredo_has_the_threads_and_descriptors_of_the_page() -> None:
+@pytest.mark.parametrize("backend", ["simulated", "miredo"])
+async def test_registration_of_a_name_has_the_threads_and_descriptors_of_the_page(
+    backend: str,
+) -> None:
     """Miredo need not run for that."""
+    if sys.platform == "linux" and backend == "miredo":
+        from ..support import miredo_lab
+
+        require("miredo", miredo_lab.missing())
+    assert await costs(backend) == row(backend)
+
+
+async def test_each_watch_of_a_miredo_object_costs_as_much_as_a_registration() -> None:
+    """The page says how many of them reach the usual limit of descriptors."""
     if sys.platform == "linux":
         from ..support import miredo_lab
 
         require("miredo", miredo_lab.missing())
-    assert [str(cost) for cost in await costs(MiredoBackend())] == row("miredo")
+    backend = MiredoBackend()
+    async with watch_teredo_port(backend=backend):
+        before = descriptors()
+        async with watch_teredo_port(backend=backend):
+            assert str(descriptors() - before) == row("miredo")[1]
+
+    assert 1024 // int(row("miredo")[1]) in range(140, 150)
+    assert "About 140 watches of one `MiredoBackend()`" in read("docs/cost.md")
 
 
-async def test_second_watch_of_a_simulated_client_costs_no_thread() -> None:
-    """All watches of a client share the thread of the client."""
-    assert await costs(SimulatedBackend()) == (0, 0)
-    assert row("simulated") == [
-        "none, but one thread for each client that is watched",
-        "none",
-    ]
+async def test_shared_client_costs_as_much_as_a_registration_of_its_name() -> None:
+    """``share()`` makes the watches of an object as cheap as those of a name."""
+    assert await costs(share(SimulatedBackend())) == row("simulated")
