@@ -84,8 +84,8 @@ async def get_teredo_addresses(
     :param wait_until_stable: False to return the addresses that are usable now; a
         cancellation takes effect when the call of the backend has returned. True to wait
         until duplicate address detection has ended, and until a Teredo client that was
-        dormant has woken up and has qualified. This may take as long as the client has no
-        connection to its server. A cancellation ends the wait at once, and leaves nothing
+        dormant has woken up and has found its server. While the server does not answer,
+        the wait does not end. A cancellation ends the wait at once, and leaves nothing
         registered
     :param backend: as in :func:`watch_teredo_port`
     :return: the addresses; empty if there is none

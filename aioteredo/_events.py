@@ -31,10 +31,16 @@ class NotificationType(IntEnum):
     """The port or the addresses changed (MibParameterNotification)."""
 
     ADD = 1
-    """An instance was added (MibAddInstance)."""
+    """Windows reports that an instance was added (MibAddInstance).
+
+    The backends ``miredo`` and ``simulated`` never report this type.
+    """
 
     DELETE = 2
-    """An instance was deleted (MibDeleteInstance)."""
+    """Windows reports that an instance was deleted (MibDeleteInstance).
+
+    The backends ``miredo`` and ``simulated`` never report this type.
+    """
 
     INITIAL = 3
     """Nothing changed: the first event of a watch that was opened with ``initial=True``."""

@@ -50,8 +50,8 @@ def check_backend(backend: BackendLike) -> None:
 def use_backend(backend: BackendLike) -> AbstractContextManager[None]:
     """Make *backend* the default of the whole process inside a ``with`` block.
 
-    All threads see the default. If blocks are nested, the innermost one counts. It takes
-    precedence over ``AIOTEREDO_BACKEND``, and an argument ``backend`` over both.
+    All threads see the default. If blocks are nested, the innermost one counts. The block
+    takes precedence over ``AIOTEREDO_BACKEND``, and an argument ``backend`` over both.
 
     :param backend: a backend or its name
     :raises TypeError: if *backend* is neither a name nor a backend

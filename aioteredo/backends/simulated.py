@@ -149,10 +149,10 @@ class SimulatedBackend:
         Only this method, :meth:`restart` and :meth:`stop` change the addresses. A client
         has none at the beginning.
 
-        :param addresses: all addresses that the client has from now on, maybe none
-        :param stable: False as long as further addresses will follow, as while the client
-            qualifies. ``get_teredo_addresses(wait_until_stable=True)`` then waits for a
-            call with True
+        :param addresses: all addresses that the client has from now on, or none
+        :param stable: False as long as further addresses will follow, as while a client
+            looks for its server. ``get_teredo_addresses(wait_until_stable=True)`` then
+            waits for a call with True
         :raises ValueError: if one of *addresses* is not a Teredo address; none is set then
         :raises RuntimeError: inside a push
         """

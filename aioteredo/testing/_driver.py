@@ -17,8 +17,8 @@ class Driver:
     :param change: gives the client this port, or takes its port away (None). It returns
         once ``get_port`` returns the new port; the push may come later. It may do nothing
         if the client already has this port. Several threads call it
-    :param refuse: lets every later registration fail (True), or succeed again (False)
-    :param fail: lets the present subscriptions fail for good. It may return earlier
+    :param refuse: makes every later registration fail (True), or succeed again (False)
+    :param fail: makes the present subscriptions fail for good. It may return earlier
     :param change_addresses: gives the client exactly these usable addresses, maybe none.
         In all other respects, it is like *change*, for ``get_addresses``
     :param delay_stable: keeps the addresses from becoming stable (True), or no longer

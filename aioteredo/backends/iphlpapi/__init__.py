@@ -19,7 +19,7 @@ from ._subscription import ChangeSubscription
 
 @public
 class IphlpapiBackend:
-    """The Teredo client of Windows, Vista and later.
+    """The Teredo client of Windows.
 
     :param library: the path of a library with the same functions, to use instead of the
         system's iphlpapi.dll, on any platform. If it lacks a function for addresses, the
