@@ -83,19 +83,24 @@ def _port(arguments: Arguments) -> int:
 
 
 def _address(arguments: Arguments) -> int:
-    addresses: tuple[TeredoAddress, ...] = ()
+    stdout = output.LineWriter(sys.stdout)
+    addresses: tuple[TeredoAddress, ...] | None = None
     if arguments.wait:
         from .._address_watch import get_teredo_addresses
+        from .hang_up import run_until_hang_up
 
-        async def wait() -> int:
+        async def get() -> None:
             nonlocal addresses
             addresses = await get_teredo_addresses(
                 wait_until_stable=True, backend=arguments.backend
             )
+
+        async def wait() -> int:
+            await run_until_hang_up(get, stdout)
             return 0
 
         status = _run_in_event_loop(wait)
-        if status:
+        if status or addresses is None:  # a signal, or nobody reads the output
             return status
     else:
         addresses = read_addresses(resolve(arguments.backend))
@@ -107,7 +112,6 @@ def _address(arguments: Arguments) -> int:
             output.report_error(f"{describe_client(arguments.backend)} has no address")
         return 3
 
-    stdout = output.LineWriter(sys.stdout)
     for address in addresses:
         if arguments.json:
             import json

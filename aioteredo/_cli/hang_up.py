@@ -1,7 +1,7 @@
-"""A wait for the reader of standard output to close it, as ``watch`` needs it.
+"""The end of a waiting command when the reader of standard output closes it.
 
-``watch`` prints a few lines a day. Without this wait, a ``watch`` that nobody reads any
-more would stay until the port changes and the next line cannot be written.
+``watch`` prints a few lines a day, and ``address --wait`` one line at its end. A command
+that nobody reads any more would stay until its next line, which cannot be written.
 """
 
 from __future__ import annotations
@@ -10,8 +10,32 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Awaitable, Callable
 
 import anyio
+
+from .output import LineWriter
+
+
+async def run_until_hang_up(
+    func: Callable[[], Awaitable[object]], output: LineWriter
+) -> None:
+    """Await *func*, and cancel it when *output* has no reader any more."""
+
+    async def cancel_at_hang_up(descriptor: int) -> None:
+        await wait_for_hang_up(descriptor)
+        group.cancel_scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as group:
+            if (descriptor := output.fileno()) is not None:
+                group.start_soon(cancel_at_hang_up, descriptor)
+            await func()
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        # main() reports the error by its class, which the group would hide.
+        raise errors.exceptions[0] from None
+
 
 if sys.platform == "linux":  # pragma: no branch - measured on Linux
     import select

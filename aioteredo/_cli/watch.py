@@ -13,7 +13,7 @@ import anyio
 from .._backend import BackendLike
 from .announce import announce
 from .formats import Event
-from .hang_up import wait_for_hang_up
+from .hang_up import run_until_hang_up
 from .output import LineWriter, run_on_thread
 from .subject import PORT, Subject
 
@@ -53,20 +53,8 @@ async def watch(
                 if printed == count:
                     return
 
-    async def cancel_at_hang_up(descriptor: int) -> None:
-        await wait_for_hang_up(descriptor)
-        group.cancel_scope.cancel()
-
     with anyio.move_on_after(timeout):
-        try:
-            async with anyio.create_task_group() as group:
-                if (descriptor := output.fileno()) is not None:
-                    group.start_soon(cancel_at_hang_up, descriptor)
-                await print_events()
-                group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            # main() reports the error by its class, which the group would hide.
-            raise errors.exceptions[0] from None
+        await run_until_hang_up(print_events, output)
     return 0
 
 

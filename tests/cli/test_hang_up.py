@@ -1,4 +1,4 @@
-"""``watch`` ends when the reader of its output has gone, for each kind of output."""
+"""A waiting command ends when the reader of its output has gone."""
 
 from __future__ import annotations
 
@@ -78,6 +78,29 @@ def test_watch_whose_reader_goes_ends_in_this_process(
         thread = start_thread(read_and_go)
         assert main(["watch", "--initial"]) == 0
         join(thread)
+
+
+@pytest.mark.parametrize(("out", "goes"), HANG_UPS, indirect=["out"])
+def test_wait_for_an_address_ends_when_its_reader_goes(
+    out: Output, goes: Callable[[Output], None], running: RunningCommand
+) -> None:
+    """``address --wait`` does not wait for an address that nobody would read."""
+    unstable = {"SCRIPTED_UNSTABLE": "1"}
+    running.start("address", "--wait", stdout=out.writing, env=unstable)
+    out.close(out.writing)
+    goes(out)
+    assert running.wait() == (0, "")
+
+
+@each_output("pipe")
+def test_wait_for_an_address_ends_in_this_process(out: Output) -> None:
+    """The wait of this process ends as well, so that its coverage is measured."""
+    client = SimulatedBackend()
+    client.set_addresses(stable=False)
+    close_reader(out)
+    with as_standard_stream("stdout", out), use_backend(client):
+        assert main(["address", "--wait"]) == 0
+    assert client.subscriber_count == 0
 
 
 @each_output(*CONNECTIONS, "terminal")
