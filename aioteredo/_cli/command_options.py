@@ -15,7 +15,7 @@ INITIAL: Final = Option(
 
 BACKEND: Final = Option(
     "-b, --backend",
-    'the source of the port; "aioteredo backends" lists all',
+    'the source of the port and the addresses; "aioteredo backends" lists all',
     value="NAME",
     default_meaning="AIOTEREDO_BACKEND, else iphlpapi on Windows",
     choices={
@@ -105,7 +105,7 @@ RUN_COUNT: Final = Option(
 
 EVERY: Final = Option(
     "--every",
-    "after SECONDS without a run, run CMD again with the same port",
+    "after SECONDS without a run, run CMD again with the same port or address",
     value="SECONDS",
     default_meaning="only on a change",
     convert=parse_seconds,

@@ -123,8 +123,8 @@ COMMANDS: Final = {
             "port is null if the client has no port.",
             "With --addresses, the key addresses replaces port. It is a list of objects "
             "like those of aioteredo address --json, and empty if the client has none.",
-            "notification_type is PARAMETER (the port has changed), ADD, DELETE, INITIAL "
-            "or a number that this version does not know.",
+            "notification_type is PARAMETER (the port or the addresses have changed), ADD, "
+            "DELETE, INITIAL or a number that this version does not know.",
             "missed is the number of events that were dropped just before this event.",
             "monotonic_ns is the same moment on the monotonic clock.",
         ),
