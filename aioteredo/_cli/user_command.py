@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 
@@ -68,11 +69,9 @@ class UserCommand:
 
 
 def _substitute(argument: str, texts: Mapping[str, str]) -> str:
-    # No text contains a placeholder, except one of --no-port or --no-address, which the
-    # user has chosen. So one pass over the argument for each placeholder is enough.
-    for key, text in texts.items():
-        argument = argument.replace(f"{{{key}}}", text)
-    return argument
+    # One pass for all placeholders. If each placeholder had a pass of its own, a later pass
+    # would replace a placeholder in the text of --no-address that an earlier one inserted.
+    return re.sub(r"\{(\w+)\}", lambda match: texts.get(match[1], match[0]), argument)
 
 
 def _describe_failure(status: int) -> str:

@@ -106,6 +106,16 @@ def test_text_of_no_address_stands_for_each_placeholder(running: RunningCommand)
     assert running.read_line() == "['none none none {port}'];none;none;none;"
 
 
+def test_text_of_no_address_is_not_searched_for_placeholders(
+    running: RunningCommand,
+) -> None:
+    """A placeholder in the text reaches CMD as it is."""
+    text = "{mapped_address}?"
+    running.start("exec", "--addresses", "-i", f"--no-address={text}", "--", *SHOW)
+    words = f"{text} {text} {text} {{port}}"
+    assert running.read_line() == f"['{words}'];{text};{text};{text};"
+
+
 def test_failed_run_is_reported_with_the_address(running: RunningCommand) -> None:
     """The report of a failure names the address."""
     running.start("exec", "--addresses", "--fail-fast", "--", sys.executable, "-c", "1/0")
