@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from ipaddress import IPv6Address
 from typing import Final
 
-from .._addresses import TeredoAddress, with_mapped_port
+from .._addresses import TeredoAddress, in_order, with_mapped_port
+from .._checks import check_integer
 from .._events import NotificationType
 from ._simulated_subscription import Topic
 
@@ -50,7 +52,9 @@ class SimulatedState:
 
     def change_addresses(self, addresses: Iterable[TeredoAddress], *, stable: bool) -> None:
         """Change all addresses."""
-        self.addresses = tuple(addresses)
+        # Sorted here, because restart() can make equal addresses of two that differ in the
+        # mapped port only.
+        self.addresses = in_order(tuple(addresses))
         self.addresses_are_stable = stable
 
         self._notify(Topic.ADDRESSES, self.addresses, NotificationType.PARAMETER)
@@ -77,3 +81,28 @@ class SimulatedState:
         """Take the port and the addresses away."""
         self.change_port(None)
         self.change_addresses((), stable=True)
+
+
+def check_port(port: int | None) -> int | None:
+    """Return *port* as an int, or None.
+
+    :raises ValueError: if *port* is not in 1 to 65535
+    :raises TypeError: if *port* is neither an integer nor None
+    """
+    if port is None:
+        return None
+    return check_integer("port", port, 1, 65535, or_none=True)
+
+
+def check_address(address: str | IPv6Address) -> TeredoAddress:
+    """Return *address* as a TeredoAddress.
+
+    :raises ValueError: if *address* is not a Teredo address
+    :raises TypeError: if *address* is neither a string nor an IPv6Address
+    """
+    if not isinstance(address, (str, IPv6Address)):
+        raise TypeError(
+            "addresses must be strings or IPv6Address objects, each an argument of its "
+            f"own, not {address!r}"
+        )
+    return TeredoAddress(address)

@@ -10,12 +10,13 @@ from ipaddress import IPv6Address
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
 
-from .._addresses import TeredoAddress, in_order
+from .._addresses import TeredoAddress
 from .._backend import AddressSink, Sink, SinkOf, Subscription
-from .._checks import check_integer, check_seconds
+from .._checks import check_seconds
 from .._errors import BackendError, TeredoError
 from .._public import public
 from ._simulated_client import SimulatedClient
+from ._simulated_state import check_address, check_port
 
 E = TypeVar("E", bound=TeredoError)
 
@@ -70,7 +71,7 @@ class SimulatedBackend:
     ) -> None:
         if restart_every is not None:
             check_seconds("restart_every", restart_every)
-        self._client = SimulatedClient(_check_port(port), seed, restart_every)
+        self._client = SimulatedClient(check_port(port), seed, restart_every)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -135,7 +136,7 @@ class SimulatedBackend:
         :raises TypeError: if a port is neither an integer nor None; no port is set then
         :raises RuntimeError: inside a push
         """
-        checked = [_check_port(port) for port in ports]
+        checked = [check_port(port) for port in ports]
 
         def change() -> None:
             for port in checked:
@@ -152,11 +153,12 @@ class SimulatedBackend:
         :param addresses: all addresses that the client has from now on, or none
         :param stable: False as long as further addresses will follow, as while a client
             looks for its server. ``get_teredo_addresses(wait_until_stable=True)`` then
-            waits for a call with True
+            waits for a call with True, or of :meth:`stop`
         :raises ValueError: if one of *addresses* is not a Teredo address; none is set then
+        :raises TypeError: if one is neither a string nor an IPv6Address; none is set then
         :raises RuntimeError: inside a push
         """
-        checked = in_order(TeredoAddress(address) for address in addresses)
+        checked = [check_address(address) for address in addresses]
         self._client.control(
             lambda: self._client.state.change_addresses(checked, stable=stable)
         )
@@ -245,12 +247,6 @@ class SimulatedBackend:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _check_port(port: int | None) -> int | None:
-    if port is None:
-        return None
-    return check_integer("port", port, 1, 65535, or_none=True)
 
 
 def _check_error(error: E, kind: type[TeredoError]) -> E:

@@ -57,6 +57,21 @@ def test_address_of_another_network_is_refused(client: SimulatedBackend) -> None
     assert client.get_addresses() == ()
 
 
+def test_tuple_of_addresses_in_one_argument_is_refused(client: SimulatedBackend) -> None:
+    """The error says that each address is an argument of its own."""
+    with pytest.raises(TypeError, match="each an argument of its own"):
+        client.set_addresses((str(address(1)), str(address(2))))  # type: ignore[arg-type]
+    assert client.get_addresses() == ()
+
+
+def test_restart_that_makes_addresses_equal_leaves_one(client: SimulatedBackend) -> None:
+    """Two addresses that differ in the mapped port only get the same new port."""
+    client.set_addresses(address(1), address(2))
+    port = client.restart()
+    (remaining,) = client.get_addresses()
+    assert remaining.mapped_port == port
+
+
 def test_restart_changes_the_mapped_port_of_each_address(client: SimulatedBackend) -> None:
     """The other fields stay, and the port is the new port of the client."""
     client.set_addresses(address(1), "2001:0:c633:6402:8000:63bf:3fff:fdd2")

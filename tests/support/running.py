@@ -29,7 +29,7 @@ import socket
 import sys
 import threading
 
-from aioteredo import BackendError, SimulatedBackend
+from aioteredo import BackendError, SimulatedBackend, TeredoAddress
 
 
 class ScriptedClient(SimulatedBackend):
@@ -72,7 +72,7 @@ class ScriptedClient(SimulatedBackend):
         self.burst(port or None for port in range(first, last + 1))
 
     def order_addresses(self, *addresses):
-        self.set_addresses(*addresses)
+        self.set_addresses(*map(TeredoAddress, addresses))
 
     def order_fail(self, code):
         self.fail(BackendError("GetTeredoPort", code))
