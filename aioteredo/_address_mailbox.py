@@ -39,11 +39,17 @@ class AddressMailbox(Mailbox[Addresses, AddressEvent]):
         """Add an event if the addresses have changed. From any thread, one call at a time.
 
         A notification that is ignored does not count as missed.
+
+        :raises TypeError: if *value* is not a tuple of TeredoAddress
         """
         addresses = in_order(value)
-        if addresses == self._newest:
+        previous = self._newest
+        if addresses == previous:
             return
         self._newest = addresses
 
-        if self._initial or notification_type != NotificationType.INITIAL:
+        # Only the first push can be the start. A backend that connects to its system again
+        # may push INITIAL a second time, and other addresses are then a change.
+        is_start = previous is None and notification_type == NotificationType.INITIAL
+        if self._initial or not is_start:
             super().push(addresses, notification_type)

@@ -89,7 +89,8 @@ async def get_teredo_addresses(
         registered
     :param backend: as in :func:`watch_teredo_port`
     :return: the addresses; empty if there is none
-    :raises TypeError: if *backend* is neither a name nor a backend
+    :raises TypeError: if *backend* is neither a name nor a backend, or does not report a
+        tuple of TeredoAddress
     :raises BackendUnavailableError: if the backend cannot work here, or does not report
         addresses
     :raises BackendError: if the addresses cannot be read, or the system refuses to wait

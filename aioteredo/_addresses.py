@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
@@ -82,12 +81,22 @@ class TeredoAddress(IPv6Address):
         return IPv4Address(~int(self) & 0xFFFFFFFF)
 
 
-def in_order(addresses: Iterable[TeredoAddress]) -> tuple[TeredoAddress, ...]:
-    """Return *addresses* sorted and without repetitions.
+def in_order(addresses: object) -> tuple[TeredoAddress, ...]:
+    """Return *addresses*, which a backend has reported, sorted and without repetitions.
 
     A backend returns them in the order of its system, which may change although the
     addresses stay the same. Only sorted tuples can be compared.
+
+    :raises TypeError: if *addresses* is not a tuple of TeredoAddress. A string, whose
+        characters can be sorted as well, would otherwise reach the user as addresses
     """
+    if not isinstance(addresses, tuple) or not all(
+        isinstance(address, TeredoAddress) for address in addresses
+    ):
+        raise TypeError(
+            "a backend must report its addresses as a tuple of TeredoAddress, not "
+            f"{addresses!r}"
+        )
     return tuple(sorted(set(addresses)))
 
 

@@ -82,6 +82,7 @@ class AddressSink(Protocol):
         :param addresses: all usable Teredo addresses of the machine, in any order; empty if
             there is none
         :param notification_type: a value of :class:`NotificationType`
+        :raises TypeError: if *addresses* is not a tuple of TeredoAddress
         """
 
     def fail(self, error: BackendError) -> None:
@@ -128,8 +129,8 @@ class AddressBackend(Protocol):
 
         The addresses are stable when none of them waits for duplicate address detection,
         and the Teredo client, if there is one, has woken up and has qualified. The push has
-        the type ``NotificationType.INITIAL``, and may come before this returns. Further
-        pushes are ignored.
+        the type ``NotificationType.INITIAL``, and may come before this returns. A
+        further push replaces one that has not been received yet, or is ignored.
 
         :raises BackendError: if the system refuses, or cannot read the addresses
         :raises BackendUnavailableError: as for :meth:`get_addresses`

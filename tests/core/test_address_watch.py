@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
+from typing import Any
+
 import pytest
 
 from aioteredo import (
@@ -100,6 +103,53 @@ async def test_addresses_are_returned_sorted(stable: bool) -> None:
     backend = Unsorted()
     addresses = await get_teredo_addresses(wait_until_stable=stable, backend=backend)
     assert addresses == (SECOND, FIRST)
+
+
+class Scripted(Unsorted):
+    """A backend that pushes and returns the values of the test."""
+
+    def __init__(self, *pushes: tuple[Any, int]) -> None:
+        super().__init__()
+        self.pushes = pushes
+
+    def get_addresses(self) -> Any:
+        return self.pushes[0][0]
+
+    def subscribe_addresses(self, sink: AddressSink, *, initial: bool) -> Subscription:
+        for value, notification_type in self.pushes:
+            sink.push(value, notification_type)
+        return self
+
+    def subscribe_stable_addresses(self, sink: AddressSink) -> Subscription:
+        return self.subscribe_addresses(sink, initial=True)
+
+
+@every_loop
+async def test_second_initial_push_with_other_addresses_is_an_event() -> None:
+    """Only the first initial push is the start of a watch without ``initial``."""
+    backend = Scripted(((FIRST,), INITIAL), ((FIRST,), INITIAL), ((SECOND,), INITIAL))
+    async with watch_teredo_addresses(backend=backend) as events:
+        assert await events.receive() == AddressEvent((SECOND,), INITIAL)
+
+
+@every_loop
+@pytest.mark.parametrize(
+    "value",
+    [None, FIRST, str(FIRST), (str(FIRST),), (IPv6Address(FIRST),), [FIRST]],
+    ids=["None", "address", "text", "texts", "IPv6Address", "list"],
+)
+async def test_value_that_is_not_a_tuple_of_teredo_addresses_is_refused(
+    value: Any,
+) -> None:
+    """TypeError names the value; a string would otherwise be sorted by its characters."""
+    backend = Scripted((value, INITIAL))
+    for call in (
+        watch_teredo_addresses(backend=backend).__aenter__,
+        lambda: get_teredo_addresses(backend=backend),
+        lambda: get_teredo_addresses(wait_until_stable=True, backend=backend),
+    ):
+        with pytest.raises(TypeError, match="must report its addresses as a tuple"):
+            await call()
 
 
 @every_loop
