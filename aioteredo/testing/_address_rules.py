@@ -113,6 +113,21 @@ class AddressRules:
         other.cancel()
         assert len(cancelled.values) == before, "a push came after cancel had returned"
 
+    def test_failure_ends_the_wait_for_stable_addresses(
+        self, address_harness: Harness
+    ) -> None:
+        """``fail`` is called while the addresses are awaited; the task would wait on."""
+        harness = address_harness
+        fail = harness.driver.fail
+        if fail is None:
+            pytest.skip("the driver has no `fail`, so no subscription can be made to fail")
+
+        harness.run(_delay(harness), True)
+        sink = _subscribe_to_stable(harness)
+        harness.run(fail)
+        sink.wait_until_failed()
+        sink.cancel()
+
 
 def _is_tuple_of_addresses(value: object) -> bool:
     return isinstance(value, tuple) and all(

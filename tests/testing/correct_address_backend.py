@@ -11,7 +11,7 @@ from aioteredo import TeredoAddress
 from aioteredo._backend import AddressSink, Sink
 from aioteredo.testing import BackendContract, Driver
 
-from .correct_backend import INITIAL, Client, Registration
+from .correct_backend import ERROR, INITIAL, Client, Registration
 
 
 class NoAddressesSink:
@@ -81,6 +81,9 @@ class AddressClient:
     def fail(self) -> None:
         self.ports.fail()
         self.addresses.fail()
+        with self.lock:
+            for registration in self.waiting:
+                registration.sink.fail(ERROR)
 
     def close(self) -> None:
         self.ports.close()

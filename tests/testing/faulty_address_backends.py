@@ -97,6 +97,16 @@ class ForgetfulCancelOfStability(AddressClient):
         return registration
 
 
+class UnendingWait(AddressClient):
+    """A failure of the client does not end the wait for stable addresses."""
+
+    timeout = NOT_FOUND
+
+    def fail(self) -> None:
+        self.ports.fail()
+        self.addresses.fail()
+
+
 class WithoutStability(AddressClient):
     """One of the methods for addresses is missing."""
 
@@ -111,5 +121,6 @@ ADDRESS_RULES_BROKEN: Final[dict[type[AddressClient], str]] = {
     MissedStability: "test_stable_addresses_are_pushed",
     PrematureStability: "test_addresses_that_are_not_stable_are_awaited",
     ForgetfulCancelOfStability: ("test_cancelled_wait_for_stable_addresses_pushes_nothing"),
+    UnendingWait: "test_failure_ends_the_wait_for_stable_addresses",
 }
 """The rule that each faulty backend must fail."""
