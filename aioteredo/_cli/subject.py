@@ -39,7 +39,7 @@ class Subject(NamedTuple):
     """The names that CMD can contain in braces. They also name the variables of CMD."""
 
     substitutes: Callable[[Any], tuple[str, ...]]
-    """Returns a text for each of *placeholders*, or none if the client has no value."""
+    """Returns a text for each placeholder, or an empty tuple without a value."""
 
     def describe(self, value: Any) -> str:
         """Return the words for *value*, such as "port 51234" or "no port"."""

@@ -116,7 +116,7 @@ class AddressRules:
     def test_failure_ends_the_wait_for_stable_addresses(
         self, address_harness: Harness
     ) -> None:
-        """``fail`` is called while the addresses are awaited; the task would wait on."""
+        """``fail`` reaches a sink that waits. Otherwise its task would wait for good."""
         harness = address_harness
         fail = harness.driver.fail
         if fail is None:

@@ -32,7 +32,7 @@ class FailureRules:
 
         assert failed.changes == [], "a push came to a sink whose registration failed"
 
-    def test_failure_is_told_once_and_last(self, harness: Harness) -> None:
+    def test_failure_is_reported_once_and_last(self, harness: Harness) -> None:
         """``fail`` is called once, with a BackendError, and no push comes after it."""
         fail = harness.driver.fail
         if fail is None:

@@ -296,8 +296,8 @@ RULES_BROKEN: Final[dict[type[Client], str]] = {
     ThreadLeft: "test_no_thread_is_left_behind",
     RegisteredAndRaised: "test_failed_subscribe_leaves_nothing_registered",
     RefusedForGood: "test_failed_subscribe_leaves_nothing_registered",
-    FailedTwice: "test_failure_is_told_once_and_last",
-    PushedAfterFail: "test_failure_is_told_once_and_last",
+    FailedTwice: "test_failure_is_reported_once_and_last",
+    PushedAfterFail: "test_failure_is_reported_once_and_last",
 }
 """The rule that each faulty backend must fail, with ports and with addresses."""
 

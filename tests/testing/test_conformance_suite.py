@@ -154,7 +154,7 @@ def test_driver_without_optional_functions_skips_the_rules_that_need_them(
     }
     for kind in ("port", "addresses"):
         skipped.add(f"test_failed_subscribe_leaves_nothing_registered[{kind}]")
-        skipped.add(f"test_failure_is_told_once_and_last[{kind}]")
+        skipped.add(f"test_failure_is_reported_once_and_last[{kind}]")
     outcomes = Project(pytester, drive).run(AddressClient)
     assert outcomes == {"AddressClient": expected(skipped=skipped)}
 

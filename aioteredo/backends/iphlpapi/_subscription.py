@@ -62,9 +62,10 @@ def permanent(callback: Any) -> Any:
 
 
 class NativeSubscription(ABC, Generic[T]):
-    """A registration that has a handle, or has got its only value at once.
+    """A registration, with a handle that :meth:`cancel` passes to the system.
 
-    The constructor registers, so a subclass calls it last.
+    There is no handle if the native function has returned the only value itself. The
+    constructor registers, so a subclass calls it last.
 
     :param cancel: CancelMibChangeNotify2 of the library
     :param callback_name: the type of the callback in netioapi.h, for errors
