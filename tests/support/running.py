@@ -48,6 +48,7 @@ class ScriptedClient(SimulatedBackend):
         return subscription
 
     def subscribe_addresses(self, sink, *, initial):
+        self._address_sink = sink
         subscription = super().subscribe_addresses(sink, initial=initial)
         self._subscribed.set()
         return subscription
@@ -77,12 +78,24 @@ class ScriptedClient(SimulatedBackend):
     def order_fail(self, code):
         self.fail(BackendError("GetTeredoPort", code))
 
+    def order_fail_addresses(self, code):
+        self._address_sink.fail(BackendError("GetUnicastIpAddressTable", code))
+
     def order_signal(self, number):
         if sys.platform == "win32":
             signal.raise_signal(number)
         else:
             # Under POSIX, raise_signal() would signal only this thread.
             os.kill(os.getpid(), number)
+
+
+# Two watches that open at the same time can both ask for the backend. The import makes only
+# one client, so there is only one connection to the test.
+client = ScriptedClient()
+
+
+def the_client():
+    return client
 '''
 
 
@@ -168,6 +181,10 @@ class RunningCommand:
         """
         self._order("fail", code, wait=wait)
 
+    def fail_addresses(self, code: int) -> None:
+        """Have only the watch for addresses fail, with an error code of Windows."""
+        self._order("fail_addresses", code)
+
     def raise_signal(self, number: int) -> None:
         """Have the command signal itself, on a thread that is not the main thread.
 
@@ -211,7 +228,7 @@ def scripted_command(directory: Path) -> Iterator[RunningCommand]:
         directory,
         "scripted_client",
         SCRIPTED_CLIENT,
-        "scripted = scripted_client:ScriptedClient",
+        "scripted = scripted_client:the_client",
     )
     running = RunningCommand(directory)
     try:
