@@ -6,6 +6,7 @@ only their host may write.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -13,44 +14,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from ..support import mosquitto
 from ..support.documents import block
-from ..support.mosquitto import Broker, Proxy, Subscriber
-from ..support.requirements import require
-from ..support.running import RunningCommand, scripted_command
+from ..support.fleet import Fleet, broker_in, monitor
+from ..support.mosquitto import Broker, Proxy
+from ..support.running import RunningCommand
 from ..support.waiting import wait_until
 
 if sys.platform == "win32":
     pytest.skip("the shell of POSIX is needed", allow_module_level=True)
 
 PAGE = "docs/recipes/mqtt.md"
-USERS = ("gate7", "gate8", "monitor")
+STATE = "publish_state.py"
+FIRST = "2001:0:c633:6401:0:1e08:34ff:8ef8"
+SECOND = "2001:0:c633:6401:0:1e09:34ff:8ef8"
 ExecRecipe = Callable[..., RunningCommand]
 CLIENT_IDS_BY_USER = "use_username_as_clientid true\n"
-
-# Runs the program of the page on an event loop that the test chooses.
-RUN_ON_LOOP = """
-import functools, runpy, sys, anyio
-anyio.run = functools.partial(anyio.run, backend=sys.argv[1])
-runpy.run_path(sys.argv[2], run_name="__main__")
-"""
-
-
-def broker_in(directory: Path, *, without: str = "", more: str = "") -> Broker:
-    """Return a broker with the configuration of the page.
-
-    :param without: a line of the configuration to leave out
-    :param more: lines to add
-    """
-    require("mosquitto", mosquitto.missing())
-    configuration = block(PAGE, "text", "listener 8883")
-    assert without in configuration
-    rules = block(PAGE, "text", "pattern write")
-    return Broker(directory, configuration.replace(without, "") + more, rules, USERS)
 
 
 @pytest.fixture
@@ -60,61 +41,11 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield broker
 
 
-class Fleet:
-    """The hosts of a test, each of which runs the program of the page."""
-
-    def __init__(self, directory: Path, broker: Broker) -> None:
-        self._directory = directory
-        self._broker = broker
-        self._stack = ExitStack()
-
-    def start(
-        self, host: str, *, loop: str = "asyncio", port: int = 0, **variables: str
-    ) -> RunningCommand:
-        """Start the program of the page on a host, whose client has no port yet.
-
-        :param port: the port at which the host finds the broker, if it is not the broker's
-        :param variables: environment variables that are not those of the page
-        """
-        directory = self._directory / host
-        directory.mkdir()
-        program = directory / "publish_port.py"
-        program.write_text(block(PAGE, "python", "class RetainedMessage"), "utf-8")
-        running = self._stack.enter_context(scripted_command(directory))
-        environment = {"AIOTEREDO_BACKEND": "scripted"} | self._broker.environment
-        for word in shlex.split(block(PAGE, "sh", "publish_port.py"))[:2]:
-            name, _, value = word.partition("=")
-            environment[name] = value
-        environment["MQTT_URL"] = (
-            environment["MQTT_URL"]
-            .replace("gate7", host)
-            .replace("broker.example", f"localhost:{port or self._broker.port}")
-        )
-        return running.start_program(
-            *(sys.executable, "-c", RUN_ON_LOOP, loop, str(program)),
-            env=environment | variables,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-
 @pytest.fixture
 def fleet(tmp_path: Path, broker: Broker) -> Iterator[Fleet]:
     """A fleet without hosts, which the test starts."""
     with Fleet(tmp_path, broker) as fleet:
         yield fleet
-
-
-def monitor(broker: Broker) -> Subscriber:
-    """Start the command of the page for a monitor, which prints topics and messages."""
-    words = shlex.split(block(PAGE, "sh", "mosquitto_sub"))
-    for placeholder, value in (("broker.example", "localhost"), ("8883", str(broker.port))):
-        words[words.index(placeholder)] = value
-    return Subscriber(words, broker)
 
 
 # the program
@@ -260,18 +191,126 @@ def test_host_trusts_no_broker_with_an_unknown_certificate(fleet: Fleet) -> None
     assert host.wait()[0] == 0
 
 
+# the program for the port and the addresses
+
+
+def state(port: int | None, *addresses: str) -> str:
+    """Return the message of a host."""
+    return json.dumps({"addresses": addresses, "port": port})
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_state_of_a_host_has_its_port_and_addresses(
+    fleet: Fleet, broker: Broker, loop: str
+) -> None:
+    """Each message has both values; ``null`` and an empty list stand for none."""
+    with monitor(broker, "state") as subscriber:
+        host = fleet.start("gate7", loop=loop, program=STATE)
+        started = subscriber.receive_until(f"teredo/gate7/state {state(None)}")
+        assert set(started[:-1]) <= {"teredo/gate7/state (null)"}
+
+        host.change(51234)
+        assert subscriber.receive() == f"teredo/gate7/state {state(51234)}"
+        host.set_addresses(FIRST, SECOND)
+        both = state(51234, FIRST, SECOND)
+        assert subscriber.receive() == f"teredo/gate7/state {both}"
+        host.set_addresses()
+        assert subscriber.receive() == f"teredo/gate7/state {state(51234)}"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_end_of_the_program_deletes_the_state(
+    fleet: Fleet, broker: Broker, loop: str, number: signal.Signals
+) -> None:
+    """The port and the addresses go together, however the program ends."""
+    fleet.start("gate8").change(8)
+    host = fleet.start("gate7", loop=loop, program=STATE)
+    host.set_addresses(FIRST)
+    broker.wait_for_messages("state", {"gate7": state(None, FIRST)})
+
+    host.process.send_signal(number)
+    broker.wait_for_messages("state", {})
+    broker.wait_for_ports(gate8="8")
+    status, error = host.wait()
+    assert status == (0 if number == signal.SIGINT else -number)
+    assert "Traceback" not in error
+
+
+def test_broker_that_restarts_has_the_newest_state_again(
+    fleet: Fleet, broker: Broker
+) -> None:
+    """A host publishes both values when it connects again."""
+    host = fleet.start("gate7", program=STATE)
+    host.set_addresses(FIRST)
+    broker.wait_for_messages("state", {"gate7": state(None, FIRST)})
+
+    broker.stop()
+    host.change(1)
+    host.set_addresses(SECOND)
+    broker.start()
+    broker.wait_for_messages("state", {"gate7": state(1, SECOND)})
+
+
+def test_failure_of_one_watch_deletes_the_state_until_both_values_are_known(
+    fleet: Fleet, broker: Broker
+) -> None:
+    """A new port is not published with addresses that the program does not follow."""
+    with monitor(broker, "state") as subscriber:
+        host = fleet.start("gate7", program=STATE)
+        host.set_addresses(FIRST)
+        subscriber.receive_until(f"teredo/gate7/state {state(None, FIRST)}")
+
+        host.fail_addresses(31)
+        assert subscriber.receive() == "teredo/gate7/state (null)"
+        host.set_addresses(SECOND)
+        host.change(2)
+        later = subscriber.receive_until(f"teredo/gate7/state {state(2, SECOND)}")
+        assert f"teredo/gate7/state {state(2, FIRST)}" not in later
+
+
+def test_failure_of_the_backend_deletes_the_state_until_it_is_known_again(
+    fleet: Fleet, broker: Broker
+) -> None:
+    """Both watches fail, and both start again."""
+    with monitor(broker, "state") as subscriber:
+        host = fleet.start("gate7", program=STATE)
+        host.set_addresses(FIRST)
+        subscriber.receive_until(f"teredo/gate7/state {state(None, FIRST)}")
+        host.fail(31)
+        again = subscriber.receive_until(f"teredo/gate7/state {state(None, FIRST)}")
+        assert set(again[:-1]) == {"teredo/gate7/state (null)"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "output"),
+    [
+        (b"", ""),
+        (state(None), ""),
+        (state(51234, FIRST), f"{FIRST} is 203.0.113.7 port 57847\n"),
+    ],
+)
+def test_reader_decodes_the_addresses(
+    payload: str | bytes, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reader of the page prints what the NAT has given the host."""
+    exec(block(PAGE, "python", "state = json.loads"), {"payload": payload})
+    assert capsys.readouterr().out == output
+
+
 # the broker
 
 
-def test_host_cannot_write_the_port_of_another_host(broker: Broker) -> None:
-    """The broker refuses the topic of another host."""
-    publish = ["-V", "mqttv5", "-q", "1", "-r", "-t", "teredo/gate8/port", "-m", "666"]
-    done = broker.run(broker.client("mosquitto_pub", "gate7", *publish))
+@pytest.mark.parametrize("name", ["port", "state"])
+def test_host_cannot_write_a_topic_of_another_host(broker: Broker, name: str) -> None:
+    """The broker refuses the topic, and accepts it from its own host."""
+    topic = ["-V", "mqttv5", "-q", "1", "-r", "-t", f"teredo/gate8/{name}"]
+    done = broker.run(broker.client("mosquitto_pub", "gate7", *topic, "-m", "666"))
     assert "Not authorized" in done.stderr
-    assert broker.ports() == {}
+    assert broker.messages(name) == {}
 
-    broker.publish("gate8", "8")
-    assert broker.ports() == {"gate8": "8"}
+    broker.run(broker.client("mosquitto_pub", "gate8", *topic, "-m", "8"))
+    assert broker.messages(name) == {"gate8": "8"}
 
 
 def test_host_cannot_end_the_connection_of_another_host(

@@ -146,8 +146,15 @@ class Broker:
         )
 
     def ports(self) -> dict[str, str]:
-        """Return the messages that a monitor receives when it subscribes, for each host."""
-        topics = ["-t", "teredo/+/port", "-t", _END, "-F", "%r %t %p"]
+        """Return the message with the port of each host."""
+        return self.messages("port")
+
+    def messages(self, name: str) -> dict[str, str]:
+        """Return the messages that a monitor receives when it subscribes, for each host.
+
+        :param name: the last part of the topics
+        """
+        topics = ["-t", f"teredo/+/{name}", "-t", _END, "-F", "%r %t %p"]
         messages: dict[str, str] = {}
         with Subscriber(self.client("mosquitto_sub", PROBE, *topics), self) as subscriber:
             while True:
@@ -158,15 +165,22 @@ class Broker:
                 messages[topic.split("/")[1]] = payload
 
     def wait_for_ports(self, **ports: str) -> None:
-        """Wait until a monitor that subscribes receives these messages and no other."""
+        """Wait until these hosts and no others have a message with their port."""
+        self.wait_for_messages("port", ports)
+
+    def wait_for_messages(self, name: str, messages: dict[str, str]) -> None:
+        """Wait until a monitor that subscribes receives these messages and no other.
+
+        :param name: the last part of the topics
+        """
         seen: list[dict[str, str]] = []
 
         def are_there() -> bool:
-            seen[:] = [self.ports()]
-            return seen == [ports]
+            seen[:] = [self.messages(name)]
+            return seen == [messages]
 
         try:
-            wait_until(are_there, f"the messages are {ports}")
+            wait_until(are_there, f"the messages are {messages}")
         except TimeoutError as error:
             error.add_note(f"they are {seen}")
             raise
