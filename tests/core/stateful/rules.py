@@ -114,6 +114,16 @@ class Rules(World):
         )
         attempt = run_attempt(loop, watch.context.__aenter__, cancellation)
 
+        # trio runs its tasks in a random order, so it may cancel the task before the task
+        # has called the backend. The faults then wait for the next call.
+        client = self.client._client
+        if self.subscribe_fault is not None and joined is None:
+            fault_is_left = client.next_subscribe_error is not None
+        else:
+            fault_is_left = client.next_cancel_error is not None
+        if attempt.cancelled and fault_is_left:
+            return
+
         subscribe_fault = None
         if joined is None:
             subscribe_fault = self.subscribe_fault
