@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Sink,
         Subscription,
     )
+    from ._backend_failed import BackendFailedError
     from ._errors import BackendError, BackendUnavailableError, TeredoError
     from ._events import (
         TEREDO_MULTICAST_ADDRESS,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         NotificationType,
         PortEvent,
     )
-    from ._mailbox import BackendFailedError
     from ._port_watch import PortEventStream, get_teredo_port, watch_teredo_port
     from ._selection import use_backend
     from ._sharing import share
@@ -105,7 +105,7 @@ if not TYPE_CHECKING:  # pragma: no branch
             ):
                 from . import _events as module
             case "BackendFailedError":
-                from . import _mailbox as module
+                from . import _backend_failed as module
             case "PortEventStream" | "get_teredo_port" | "watch_teredo_port":
                 from . import _port_watch as module
             case "IphlpapiBackend":

@@ -4,7 +4,7 @@
 # ├── BackendUnavailableError    the backend cannot work on this system
 # │   └── NoDefaultBackendError  no backend is chosen, and there is no default one
 # └── BackendError (OSError)     a native function returned an error
-#     └── BackendFailedError     the backend failed during a watch (in _mailbox.py)
+#     └── BackendFailedError     the backend failed during a watch (in _backend_failed.py)
 
 # No `from __future__ import annotations`, which makes strings of the annotations. @public
 # lets the classes say that they belong to `aioteredo`. typing.get_type_hints() would look

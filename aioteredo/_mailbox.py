@@ -10,14 +10,14 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError
+from anyio import BusyResourceError, ClosedResourceError
 from anyio.lowlevel import checkpoint
 
+from ._backend_failed import failure_of_stream
 from ._errors import BackendError
 from ._events import NotificationType
 from ._loop import EventLoop
 from ._parking import ParkingSpot
-from ._public import public
 
 # The number of buffered events that a task receives in a row before other tasks get their
 # turn. Without a limit, a fast client would starve them. tokio uses the same number.
@@ -32,15 +32,6 @@ _new_tuple = tuple.__new__
 # The number of the notification, the value, the notification type and monotonic_ns. The
 # numbers begin at 1, and each push() takes the next one.
 _Entry: TypeAlias = tuple[int, ValueT, int, int]
-
-
-@public
-class BackendFailedError(BackendError, BrokenResourceError):
-    """The backend failed after it had registered the watch; no more events will come.
-
-    A :exc:`BackendError`, and the class that anyio's streams raise when the other end has
-    broken. ``__cause__`` is the exception that made the backend fail, if there was one.
-    """
 
 
 class Mailbox(Generic[ValueT, EventT]):
@@ -176,7 +167,7 @@ class Mailbox(Generic[ValueT, EventT]):
         if self.closed:
             raise ClosedResourceError
         if error is not None:
-            raise _failure(error)
+            raise failure_of_stream(error)
         return None
 
     async def _wait(self) -> _Entry[ValueT]:
@@ -254,13 +245,3 @@ class Mailbox(Generic[ValueT, EventT]):
         # and has come back for another one.
         all_received = self._last_received == self._last_pushed
         return all_received and (self._waiting or self._last_pushed == 0)
-
-
-def _failure(error: BackendError) -> BackendFailedError:
-    # A new object each time. If several tasks, or one task twice, raised the same
-    # exception, their tracebacks, contexts and notes would be mixed in it.
-    failure = BackendFailedError(error.function, error.code, error.table)
-    failure.__cause__ = error.__cause__ if type(error) is BackendError else error
-    for note in getattr(error, "__notes__", ()):
-        failure.add_note(note)
-    return failure

@@ -15,8 +15,8 @@ from anyio import (
 )
 
 from aioteredo import BackendError, PortEvent
+from aioteredo._backend_failed import BackendFailedError
 from aioteredo._loop import current_loop
-from aioteredo._mailbox import BackendFailedError
 
 from ..support.mailboxes import port_mailbox
 
