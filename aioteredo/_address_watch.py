@@ -11,7 +11,7 @@ from ._address_backend import address_backend, read_addresses
 from ._address_mailbox import Addresses, AddressMailbox
 from ._addresses import TeredoAddress
 from ._backend import Backend, BackendLike, SinkOf, Subscribe, Subscription
-from ._checks import check_integer
+from ._checks import check_integer, check_subscription
 from ._events import AddressEvent
 from ._loop import EventLoop
 from ._public import public
@@ -126,7 +126,10 @@ def _subscribe_to_stable_addresses(backend: Backend) -> Subscribe[Addresses]:
 
     # ``initial`` has no meaning here: the stable addresses are pushed once.
     def subscribe(sink: SinkOf[Addresses], *, initial: bool) -> Subscription:  # noqa: ARG001
-        return method(sink)
+        subscription = method(sink)
+        # Checked here, because the text of the error names the method that is checked.
+        check_subscription(subscription, method)
+        return subscription
 
     return subscribe
 

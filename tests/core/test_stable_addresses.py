@@ -192,6 +192,25 @@ async def test_backend_with_a_part_of_the_methods_is_unavailable() -> None:
 
 
 @every_loop
+@pytest.mark.parametrize("method", ["subscribe_addresses", "subscribe_stable_addresses"])
+async def test_result_that_is_not_a_subscription_names_the_method(
+    client: SimulatedBackend, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The TypeError names the method of the backend that has returned the wrong object."""
+
+    def returns_none(_self: object, _sink: AddressSink, *, initial: bool = True) -> None:
+        pass
+
+    returns_none.__name__ = method
+    monkeypatch.setattr(SimulatedBackend, method, returns_none)
+    with pytest.raises(TypeError, match=rf"^{method}\(\) of .*Simulated.* not None$"):
+        if method == "subscribe_addresses":
+            await watch_teredo_addresses(backend=client).__aenter__()
+        else:
+            await wait_for_addresses(client)
+
+
+@every_loop
 async def test_argument_that_is_not_a_backend_is_refused() -> None:
     """TypeError, before anything is called."""
     with pytest.raises(TypeError, match="backend must be"):
