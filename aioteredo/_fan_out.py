@@ -160,10 +160,16 @@ def copy_of(error: E) -> E:
     """Return a copy of *error* with its cause and notes, or *error* if it has no copy."""
     try:
         copied = copy(error)
+
+        # A class that makes a text of its argument has made one of the text.
+        copied.args = error.args
+
+        # Setting the cause, even to None, hides the exception that its user is handling.
+        copied.__cause__ = error.__cause__
+        copied.__suppress_context__ = error.__suppress_context__
+
+        if hasattr(error, "__notes__"):
+            copied.__notes__ = list(error.__notes__)  # copy() shares the list
     except Exception:  # noqa: BLE001 - the class may be of a backend's author
         return error
-
-    copied.__cause__ = error.__cause__
-    if hasattr(error, "__notes__"):
-        copied.__notes__ = list(error.__notes__)  # copy() shares the list
     return copied

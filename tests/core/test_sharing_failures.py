@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 import weakref
@@ -19,6 +20,7 @@ from aioteredo import (
     share,
     watch_teredo_port,
 )
+from aioteredo._fan_out import copy_of
 
 from ..support.manual_backend import ManualBackend
 from ..support.sinks import RecordingSink
@@ -252,6 +254,38 @@ def test_error_that_cannot_be_copied_is_raised_as_it_is() -> None:
 
     assert sink.failed == [error]
     subscription.cancel()
+
+
+def test_error_that_cannot_be_changed_is_raised_as_it_is() -> None:
+    """The cause of a copy could not be set."""
+
+    @dataclasses.dataclass(frozen=True)
+    class FrozenError(Exception):
+        pass
+
+    error = FrozenError()
+    assert copy_of(error) is error
+
+
+def test_error_that_makes_a_text_of_its_argument_keeps_the_text() -> None:
+    """A copy calls the class with the text, which must not get into another text."""
+
+    class TextError(BackendUnavailableError):
+        def __init__(self, name: str) -> None:
+            super().__init__(f"no client {name}")
+
+    error = TextError("miredo")
+    copied = copy_of(error)
+    assert copied is not error
+    assert str(copied) == "no client miredo"
+
+
+def test_copy_of_an_error_hides_a_context_only_if_the_error_does() -> None:
+    """``raise ... from None`` hides the exception that is being handled."""
+    error = BackendError("recv", 5, "errno")
+    assert not copy_of(error).__suppress_context__
+    error.__cause__ = None
+    assert copy_of(error).__suppress_context__
 
 
 def test_refused_cancel_after_a_failed_initial_push_is_a_note() -> None:
