@@ -54,7 +54,9 @@ class SharedBackend:
         # A backend need not report addresses. Each wait for stable addresses has a
         # registration of its own, because the backend pushes to it only once.
         methods: dict[str, Any] = {
-            name: getattr(inner, name) for name in ADDRESS_METHODS if hasattr(inner, name)
+            name: method
+            for name in ADDRESS_METHODS
+            if callable(method := getattr(inner, name, None))
         }
         if len(methods) == len(ADDRESS_METHODS):
             methods["subscribe_addresses"] = SharedSubscribe(

@@ -7,6 +7,7 @@ import pytest
 
 from aioteredo import (
     AddressEvent,
+    Backend,
     BackendUnavailableError,
     NotificationType,
     SimulatedBackend,
@@ -86,6 +87,10 @@ class PortsAndReadOnlyAddresses(ManualBackend):
         return ()
 
 
+class AddressesCannotBeWatched(SimulatedBackend):
+    subscribe_addresses = None  # type: ignore[assignment]
+
+
 @every_loop
 @pytest.mark.parametrize(
     ("backend", "missing"),
@@ -98,15 +103,15 @@ class PortsAndReadOnlyAddresses(ManualBackend):
             PortsAndReadOnlyAddresses(),
             "subscribe_addresses, subscribe_stable_addresses",
         ),
+        (AddressesCannotBeWatched(), "subscribe_addresses"),
     ],
-    ids=["all methods", "two methods"],
+    ids=["all methods", "two methods", "a method that is None"],
 )
 async def test_shared_backend_without_addresses_names_the_methods_that_are_missing(
-    backend: ManualBackend, missing: str
+    backend: Backend, missing: str
 ) -> None:
     """The error is the same as without ``share()``."""
-    shared = share(backend)
-    with pytest.raises(BackendUnavailableError, match=f"has no method {missing};"):
-        async with watch_teredo_addresses(backend=shared):
-            pytest.fail("entered")
-    assert backend.subscribed == 0
+    for each in (backend, share(backend)):
+        with pytest.raises(BackendUnavailableError, match=f"has no method {missing};"):
+            async with watch_teredo_addresses(backend=each):
+                pytest.fail("entered")
