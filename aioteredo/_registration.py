@@ -132,9 +132,11 @@ class Registration:
             if attempt is not Attempt.MUST_WAIT:
                 return attempt is Attempt.JOINED
 
-            # Without a thread, because many tasks may wait: those of a server whose clients
-            # all connect at once.
-            await waiter
+            # Without a thread, because all clients of a server may connect at once.
+            try:
+                await waiter
+            finally:
+                subscription.stop_waiting(spot.wake)
             subscription.check_awaited()
 
     def _try_join(

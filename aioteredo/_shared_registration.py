@@ -49,7 +49,7 @@ class SharedRegistration(Generic[T]):
         self.fan_out.forget()
         self.subscription = None
         self.users = set()
-        self._waiting: list[Callable[[], object]] = []
+        self._waiting: dict[Callable[[], object], None] = {}  # an ordered set
         self._gate = RLock()
 
     @property
@@ -98,7 +98,7 @@ class SharedRegistration(Generic[T]):
 
     def wake_when_open(self, wake: Callable[[], object]) -> None:
         """Have *wake* called when :meth:`open` has returned on another thread."""
-        self._waiting.append(wake)
+        self._waiting[wake] = None
 
     def is_opening(self) -> bool:
         """Return whether another thread is in :meth:`open`. Never blocks."""
@@ -107,5 +107,10 @@ class SharedRegistration(Generic[T]):
     def take_waiting(self) -> list[Callable[[], object]]:
         """Return the functions that wake the tasks that wait, and forget them."""
         waiting = self._waiting
-        self._waiting = []
-        return waiting
+        self._waiting = {}
+        return list(waiting)
+
+    def stop_waiting(self, wake: Callable[[], object]) -> None:
+        """Forget *wake*, if it is still there. From any thread; takes no lock."""
+        # pop() is atomic, and so is the copy that take_waiting() returns.
+        self._waiting.pop(wake, None)

@@ -163,6 +163,14 @@ class SharedSubscription(Generic[T]):
         registration.users.discard(self)
         return Attempt.MUST_BLOCK
 
+    def stop_waiting(self, wake: Callable[[], object]) -> None:
+        """Forget *wake* of an attempt that had to wait. Never blocks.
+
+        Otherwise a backend that hangs would keep that of each task that was cancelled.
+        """
+        if self._registration is not None:  # pragma: no branch - set by the attempt
+            self._registration.stop_waiting(wake)
+
     def check_awaited(self) -> None:
         """Check the registration that an attempt had to wait for.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any, cast
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from aioteredo import NotificationType, PortEvent, _threads, watch_teredo_port
+from aioteredo import Backend, NotificationType, PortEvent, _threads, watch_teredo_port
 from aioteredo._new_thread import start_thread as start_package_thread
+from aioteredo._shared_subscription import SharedSubscribe
 
 from ..support.sinks import RecordingSink
 from ..support.waiting import eventually, join, limit, start_thread
@@ -134,6 +136,36 @@ def count_threads(patch: pytest.MonkeyPatch) -> list[object]:
 
     patch.setattr(_threads, "start_thread", counted)
     return started
+
+
+@every_loop
+async def test_tasks_that_stop_waiting_for_a_client_that_hangs_are_forgotten() -> None:
+    """A service that tries again at intervals does not grow while the client hangs."""
+    backend, shared = manual_backend()
+    may_return = threading.Event()
+    backend.on_subscribe = lambda: may_return.wait(limit())
+
+    async def use() -> None:
+        async with watch_teredo_port(backend=shared):
+            assert may_return.is_set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(use)
+        await eventually(lambda: backend.subscribed, "the first watch registers")
+        for _ in range(3):
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(use)
+                await wait_all_tasks_blocked()
+                assert count_waiting(shared) == 1
+                cancelled.cancel_scope.cancel()
+            assert count_waiting(shared) == 0
+        may_return.set()
+
+
+def count_waiting(shared: Backend) -> int:
+    current = cast("SharedSubscribe[Any]", shared.subscribe).current
+    assert current is not None
+    return len(current._waiting)
 
 
 @every_loop
