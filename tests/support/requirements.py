@@ -1,7 +1,7 @@
 """Skips for features that the machine lacks, and failures where CI requires the feature.
 
 The environment variable ``AIOTEREDO_REQUIRE`` lists the required features: ``native``,
-``windows``, ``mingw``, ``miredo``, ``mosquitto``, ``systemd``, ``benchmarks``.
+``windows``, ``mingw``, ``miredo``, ``mosquitto``, ``bind9``, ``systemd``, ``benchmarks``.
 """
 
 from __future__ import annotations
