@@ -146,9 +146,6 @@ class Registration:
         wake: Callable[[], object],
     ) -> Attempt:
         def join() -> Attempt:
-            if registry.has_orphans():
-                return Attempt.MUST_BLOCK
-
             # Added first, so that the reaper cancels if Ctrl-C interrupts the next call.
             registry.add(self, self._loop, subscription)
             attempt = subscription.try_join(initial, wake)
@@ -203,7 +200,7 @@ class Registration:
 
         def leave() -> bool:
             subscription = _subscriptions.get(self)
-            if not isinstance(subscription, SharedSubscription) or registry.has_orphans():
+            if not isinstance(subscription, SharedSubscription):
                 return False
             if not subscription.try_cancel():
                 return False
@@ -213,6 +210,9 @@ class Registration:
         return self._try_call_holding_both_locks(leave, False)
 
     def _try_call_holding_both_locks(self, call: Callable[[], T], otherwise: T) -> T:
+        if registry.has_orphans():
+            return otherwise
+
         # The exit of the interpreter may come while a daemon thread joins. It waits for the
         # lock of the registration, and then finds the subscription that it has to cancel.
         return try_call_holding(

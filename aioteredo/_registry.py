@@ -33,7 +33,7 @@ class Registry:
     """The subscription of each registration. It may be read without the lock."""
 
     lock: RLock
-    """The lock that the caller of add(), remove() and has_orphans() holds.
+    """The lock that the caller of add() and remove() holds.
 
     An event loop takes it only if it is free, and a finalizer never: it could have to wait
     for a thread that is in the middle of a change.
@@ -74,7 +74,14 @@ class Registry:
         """Return whether cancel_orphans() has something to do. Never blocks."""
         if reaper.has_pending:
             return True
-        return any(loop.is_closed() for loop, _ in self._by_loop.values())
+        return bool(self._groups_of_closed_loops())
+
+    def _groups_of_closed_loops(self) -> list[set[Registered]]:
+        # A copy, which is atomic, because is_closed() must not be called under the lock. On
+        # trio it makes a system call. Other loops run in that time, find the lock in use,
+        # and start a thread for each watch that they open or close.
+        groups = self._by_loop.copy().values()
+        return [group for loop, group in groups if loop.is_closed()]
 
     def cancel_orphans(self) -> None:
         """Cancel the registrations of closed event loops, and those the reaper still has.
@@ -86,16 +93,10 @@ class Registry:
         """
         reaper.run_pending()
 
-        with self.lock:
-            orphans = [
-                registration
-                for loop, group in self._by_loop.values()
-                if loop.is_closed()
-                for registration in group
-            ]
-        for orphan in orphans:
-            orphan.orphaned = True
-            orphan.cancel_quietly()
+        for group in self._groups_of_closed_loops():
+            for orphan in group.copy():
+                orphan.orphaned = True
+                orphan.cancel_quietly()
 
     def cancel_all(self) -> None:
         """Cancel every registration that is left when the interpreter exits.

@@ -168,8 +168,8 @@ class SharedSubscription(Generic[T]):
 
         Otherwise a backend that hangs would keep that of each task that was cancelled.
         """
-        if self._registration is not None:  # pragma: no branch - set by the attempt
-            self._registration.stop_waiting(wake)
+        assert self._registration is not None
+        self._registration.stop_waiting(wake)
 
     def check_awaited(self) -> None:
         """Check the registration that an attempt had to wait for.

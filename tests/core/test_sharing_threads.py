@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,9 +12,13 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from aioteredo import Backend, NotificationType, PortEvent, _threads, watch_teredo_port
+from aioteredo._loop import current_loop
 from aioteredo._new_thread import start_thread as start_package_thread
+from aioteredo._registration import Registration
+from aioteredo._registry import registry
 from aioteredo._shared_subscription import SharedSubscribe
 
+from ..support.manual_backend import ManualBackend
 from ..support.sinks import RecordingSink
 from ..support.waiting import eventually, join, limit, start_thread
 from .sharing import A_WHILE, manual_backend, push_in_progress, refuse_threads
@@ -44,6 +49,38 @@ async def test_watch_on_a_live_registration_opens_and_closes_without_a_thread(
 
     await last.__aexit__(None, None, None)
     assert (backend.subscribed, backend.cancelled) == (1, 1)
+
+
+@every_loop
+async def test_registry_is_free_while_a_loop_is_asked_whether_it_is_closed() -> None:
+    """Asking takes time on trio, and a watch of another loop would take a thread."""
+
+    def try_lock() -> None:
+        if was_free := registry.lock.acquire(blocking=False):
+            registry.lock.release()
+        free.append(was_free)
+
+    def is_closed() -> bool:
+        join(start_thread(try_lock))
+        return False
+
+    free: list[bool] = []
+    other_loop = dataclasses.replace(current_loop(), native=object(), is_closed=is_closed)
+    registration = Registration(other_loop)
+    _, shared = manual_backend()
+    subscription = shared.subscribe(RecordingSink(), initial=False)
+    registry.add(registration, other_loop, subscription)
+    try:
+        # The first one opens and closes without a thread, and the second one with threads.
+        for backend in (shared, ManualBackend()):
+            free.clear()
+            async with watch_teredo_port(backend=backend):
+                pass
+            assert free
+            assert all(free)
+    finally:
+        registry.remove(registration, other_loop)
+        subscription.cancel()
 
 
 @every_loop
