@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum, auto
 from threading import RLock
 from typing import Generic, TypeVar
@@ -15,6 +14,7 @@ from ._backend import SinkOf, Subscribe, Subscription
 from ._fan_out import copy_of
 from ._fork import forget_after_fork
 from ._locks import call_holding, try_call_holding
+from ._reaper import reaper
 from ._shared_registration import SharedRegistration
 
 T = TypeVar("T")
@@ -119,8 +119,12 @@ class SharedSubscription(Generic[T]):
 
             # No lock is held, so that the tasks find them all free.
             for wake in waiting:
-                with suppress(Exception):  # it must not keep the others asleep
+                try:
                     wake()
+                except Exception:  # noqa: BLE001 - such as a MemoryError
+                    # Raised further, it would keep the other tasks asleep. If nobody tried
+                    # again, this task would never wake up.
+                    reaper.hand_over(wake)
 
     def _enter(self) -> SharedRegistration[T]:
         shared = self._shared

@@ -11,9 +11,17 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from aioteredo import Backend, NotificationType, PortEvent, _threads, watch_teredo_port
-from aioteredo._loop import current_loop
+from aioteredo import (
+    Backend,
+    NotificationType,
+    PortEvent,
+    _registration,
+    _threads,
+    watch_teredo_port,
+)
+from aioteredo._loop import EventLoop, current_loop
 from aioteredo._new_thread import start_thread as start_package_thread
+from aioteredo._parking import ParkingSpot
 from aioteredo._registration import Registration
 from aioteredo._registry import registry
 from aioteredo._shared_subscription import SharedSubscribe
@@ -203,6 +211,43 @@ def count_waiting(shared: Backend) -> int:
     current = cast("SharedSubscribe[Any]", shared.subscribe).current
     assert current is not None
     return len(current._waiting)
+
+
+@every_loop
+async def test_task_whose_wake_up_fails_is_woken_by_another_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wake-up that cannot be posted at first does not leave the task asleep."""
+    backend, shared = manual_backend()
+    may_return = threading.Event()
+    backend.on_subscribe = lambda: may_return.wait(limit())
+    failures = [MemoryError()]
+
+    def failing_spot(loop: EventLoop) -> ParkingSpot:
+        spot = ParkingSpot(loop)
+        wake = spot.wake
+
+        def failing_wake() -> bool:
+            if failures:
+                raise failures.pop()
+            return wake()
+
+        spot.wake = failing_wake
+        return spot
+
+    async def use() -> None:
+        async with watch_teredo_port(backend=shared):
+            pass
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(use)
+        await eventually(lambda: backend.subscribed, "the first watch registers")
+        monkeypatch.setattr(_registration, "ParkingSpot", failing_spot)
+        tasks.start_soon(use)
+        await wait_all_tasks_blocked()
+        may_return.set()
+
+    assert failures == []
 
 
 @every_loop
