@@ -103,7 +103,7 @@ def resolve(backend: BackendLike | None) -> Backend:
 
 
 def resolve_if_loaded(backend: BackendLike | None) -> Backend | None:
-    """Return what resolve() would return, or None if that would load a backend or raise.
+    """Return the backend of resolve(), or None if that would load a backend or raise.
 
     This neither blocks nor raises, so it may be called in a loop.
     """

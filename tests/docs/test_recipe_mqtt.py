@@ -293,7 +293,7 @@ def test_failure_of_the_backend_deletes_the_state_until_it_is_known_again(
 def test_reader_decodes_the_addresses(
     payload: str | bytes, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The reader of the page prints what the NAT has given the host."""
+    """The reader of the page prints the address and port that the NAT has given."""
     exec(block(PAGE, "python", "state = json.loads"), {"payload": payload})
     assert capsys.readouterr().out == output
 
