@@ -32,13 +32,6 @@ def test_quick_start_with_pytest_asyncio_causes_no_warning(
     run_project(pytester, test_it=test).assert_outcomes(passed=1)
 
 
-def test_pytest_asyncio_warns_without_the_configuration(pytester: pytest.Pytester) -> None:
-    """The page says so. When this fails, the configuration is not needed any more."""
-    pytester.makepyfile(block(PAGE, "python", "pytest_asyncio.fixture"))
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=limit())
-    result.stderr.fnmatch_lines("*PytestDeprecationWarning*loop_scope*")
-
-
 def test_quick_start_with_anyio_needs_no_configuration(pytester: pytest.Pytester) -> None:
     """The test passes in a project without pytest-asyncio, and causes no warning."""
     test = block(PAGE, "python", "pytest.mark.anyio")
