@@ -71,7 +71,7 @@ class PortBackend:
         return None
 
     def subscribe(self, sink: Sink, *, initial: bool) -> Subscription:
-        raise NotImplementedError
+        raise AssertionError("the command must not subscribe to the port")
 
 
 @pytest.mark.parametrize("options", [[], ["--wait"]], ids=["now", "wait"])

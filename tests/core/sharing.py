@@ -26,6 +26,19 @@ def manual_backend() -> tuple[ManualBackend, Backend]:
     return backend, share(backend)
 
 
+class HeldCall:
+    """A call of the backend that blocks until the test lets it return."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_return = threading.Event()
+
+    def __call__(self) -> None:
+        """Block, on the thread that calls the backend."""
+        self.begun.set()
+        self.may_return.wait(limit())
+
+
 def users(shared: Backend) -> int:
     """Return the number of users of the present registration."""
     current = cast("SharedSubscribe[Any]", shared.subscribe).current

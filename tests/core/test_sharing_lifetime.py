@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import gc
 import sys
-import threading
 import warnings
 import weakref
 
@@ -31,7 +30,7 @@ from ..support.python import output_of
 from ..support.sinks import RecordingSink
 from ..support.waiting import eventually, join, limit, start_thread, wait_until
 from .exits import EXITS, check_quiet_exit, run_exit
-from .sharing import manual_backend, refuse_threads, users
+from .sharing import HeldCall, manual_backend, refuse_threads, users
 
 every_loop = pytest.mark.every_loop
 
@@ -40,21 +39,15 @@ def test_watch_that_is_opening_keeps_the_registration_that_the_others_leave() ->
     """A watch counts before it has joined: the last other one to leave cancels nothing."""
     backend, shared = manual_backend()
     first = shared.subscribe(RecordingSink(), initial=False)
-    reading = threading.Event()
-    may_return = threading.Event()
-
-    def hold() -> None:
-        reading.set()
-        may_return.wait(limit())
-
-    backend.on_get = hold
+    held = HeldCall()
+    backend.on_get = held
     sink = RecordingSink()
     opened = []
     opening = start_thread(lambda: opened.append(shared.subscribe(sink, initial=True)))
-    assert reading.wait(limit())
+    assert held.begun.wait(limit())
     first.cancel()
     assert backend.cancelled == 0
-    may_return.set()
+    held.may_return.set()
     join(opening)
     backend.push(7)
 
@@ -66,27 +59,21 @@ def test_watch_that_is_opening_keeps_the_registration_that_the_others_leave() ->
     assert (backend.subscribed, backend.cancelled) == (1, 1)
 
 
-def test_watch_that_opens_while_the_last_one_cancels_registers_anew() -> None:
-    """It neither waits for the cancel nor joins a registration that is about to end."""
+def test_watch_that_opens_while_the_last_one_cancels_registers_again() -> None:
+    """The new watch neither waits for the cancel nor joins the old registration."""
     backend, shared = manual_backend()
-    cancelling = threading.Event()
-    may_return = threading.Event()
-
-    def hold() -> None:
-        cancelling.set()
-        may_return.wait(limit())
-
-    backend.on_cancel = hold
+    held = HeldCall()
+    backend.on_cancel = held
     first = shared.subscribe(RecordingSink(), initial=False)
     leaving = start_thread(first.cancel)
-    assert cancelling.wait(limit())
+    assert held.begun.wait(limit())
 
     sink = RecordingSink()
     opened = []
     opening = start_thread(lambda: opened.append(shared.subscribe(sink, initial=False)))
     opening.join(limit() / 4)
     waited = opening.is_alive()
-    may_return.set()
+    held.may_return.set()
     join(opening, leaving)
     assert not waited
     assert backend.subscribed == 2

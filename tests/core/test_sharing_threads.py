@@ -29,7 +29,7 @@ from aioteredo._shared_subscription import SharedSubscribe
 from ..support.manual_backend import ManualBackend
 from ..support.sinks import RecordingSink
 from ..support.waiting import eventually, join, limit, start_thread
-from .sharing import A_WHILE, manual_backend, push_in_progress, refuse_threads
+from .sharing import A_WHILE, HeldCall, manual_backend, push_in_progress, refuse_threads
 
 every_loop = pytest.mark.every_loop
 
@@ -139,9 +139,7 @@ async def test_tasks_that_open_while_another_one_registers_wait_without_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of many tasks that open at once, one calls the backend and the others just wait."""
-    backend, shared = manual_backend()
-    may_return = threading.Event()
-    backend.on_subscribe = lambda: may_return.wait(limit())
+    backend, shared, may_return = backend_that_hangs()
     opened = 0
     all_opened = anyio.Event()
 
@@ -186,9 +184,7 @@ def count_threads(patch: pytest.MonkeyPatch) -> list[object]:
 @every_loop
 async def test_tasks_that_stop_waiting_for_a_client_that_hangs_are_forgotten() -> None:
     """A service that tries again at intervals does not grow while the client hangs."""
-    backend, shared = manual_backend()
-    may_return = threading.Event()
-    backend.on_subscribe = lambda: may_return.wait(limit())
+    backend, shared, may_return = backend_that_hangs()
 
     async def use() -> None:
         async with watch_teredo_port(backend=shared):
@@ -207,6 +203,14 @@ async def test_tasks_that_stop_waiting_for_a_client_that_hangs_are_forgotten() -
         may_return.set()
 
 
+def backend_that_hangs() -> tuple[ManualBackend, Backend, threading.Event]:
+    """Return a backend, its shared form, and an event until which it does not register."""
+    backend, shared = manual_backend()
+    held = HeldCall()
+    backend.on_subscribe = held
+    return backend, shared, held.may_return
+
+
 def count_waiting(shared: Backend) -> int:
     current = cast("SharedSubscribe[Any]", shared.subscribe).current
     assert current is not None
@@ -218,9 +222,7 @@ async def test_task_whose_wake_up_fails_is_woken_by_another_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wake-up that cannot be posted at first does not leave the task asleep."""
-    backend, shared = manual_backend()
-    may_return = threading.Event()
-    backend.on_subscribe = lambda: may_return.wait(limit())
+    backend, shared, may_return = backend_that_hangs()
     failures = [MemoryError()]
 
     def failing_spot(loop: EventLoop) -> ParkingSpot:
@@ -253,9 +255,7 @@ async def test_task_whose_wake_up_fails_is_woken_by_another_attempt(
 @every_loop
 async def test_task_that_waits_for_another_one_to_register_can_be_cancelled() -> None:
     """The cancellation takes effect at once, and the watch of the other task opens."""
-    backend, shared = manual_backend()
-    may_return = threading.Event()
-    backend.on_subscribe = lambda: may_return.wait(limit())
+    backend, shared, may_return = backend_that_hangs()
 
     async def use() -> None:
         async with watch_teredo_port(backend=shared):
@@ -296,16 +296,10 @@ def test_watch_does_not_wait_while_the_port_is_read_for_another_one() -> None:
     """No lock that another watch needs is held during a call of ``get_port()``."""
     backend, shared = manual_backend()
     first = shared.subscribe(RecordingSink(), initial=False)
-    reading = threading.Event()
-    may_return = threading.Event()
-
-    def hold() -> None:
-        reading.set()
-        may_return.wait(limit())
-
-    backend.on_get = hold
+    held = HeldCall()
+    backend.on_get = held
     reader = start_thread(lambda: shared.subscribe(RecordingSink(), initial=True).cancel())
-    assert reading.wait(limit())
+    assert held.begun.wait(limit())
 
     def use() -> None:
         sink = RecordingSink()
@@ -317,7 +311,7 @@ def test_watch_does_not_wait_while_the_port_is_read_for_another_one() -> None:
     other = start_thread(use)
     other.join(limit() / 4)
     waited = other.is_alive()
-    may_return.set()
+    held.may_return.set()
     join(reader, other)
     first.cancel()
     assert not waited

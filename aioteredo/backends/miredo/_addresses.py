@@ -104,8 +104,8 @@ def usable(states: Iterable[AddressState]) -> Addresses:
 class AddressSource:
     """The usable addresses, and the events after which they may have changed."""
 
-    # An event causes a dump, even if it repeats what is known. The watch ignores addresses
-    # that have not changed, so this source has no state that could be wrong.
+    # Each event causes a dump, even an event that the kernel repeats. The watch ignores
+    # addresses that have not changed, so this source needs no state, which could be wrong.
 
     def __init__(self, resources: Resources) -> None:
         self._table = resources.keep(AddressTable())
