@@ -22,11 +22,13 @@ class AddressMailbox(Mailbox[Addresses, AddressEvent]):
 
     # Windows notifies of each change of any unicast address, and most of them belong to
     # other interfaces than Teredo's. The backend then pushes the same Teredo addresses
-    # again. Without a known start, the first such push would look like a change.
+    # again. If the mailbox did not know the addresses at the beginning, it would take the
+    # first such push for a change.
     #
-    # The initial push is that start. The backend makes it in order with the changes, so no
-    # change is lost and none counts twice. If a call of its own read the addresses, before
-    # or after the registration, a change in between could be lost or counted twice.
+    # The initial push brings these addresses. The backend makes it in order with the
+    # changes, so no change is lost and none counts twice. If a call of its own read the
+    # addresses, before or after the registration, a change in between could be lost or
+    # counted twice.
 
     __slots__ = ("_initial", "_newest")
 

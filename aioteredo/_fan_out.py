@@ -86,8 +86,8 @@ class FanOut(Generic[T]):
 
         if initial:
             assert self.newest is not None
-            # Under the same hold of the lock as adding the sink. Otherwise a change could
-            # come between the two and be missed, or come before the initial event.
+            # The initial push and the adding of the sink are one step under the lock. A
+            # change between two steps would be missed, or come before the initial event.
             sink.push(self.newest[0], _INITIAL)
 
         self._sinks[key] = sink

@@ -132,7 +132,7 @@ class Registration:
             if attempt is not Attempt.MUST_WAIT:
                 return attempt is Attempt.JOINED
 
-            # Without a thread, because all clients of a server may connect at once.
+            # The task needs no thread, because all clients of a server may connect at once.
             try:
                 await waiter
             finally:

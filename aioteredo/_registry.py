@@ -77,9 +77,10 @@ class Registry:
         return bool(self._groups_of_closed_loops())
 
     def _groups_of_closed_loops(self) -> list[set[Registered]]:
-        # A copy, which is atomic, because is_closed() must not be called under the lock. On
-        # trio it makes a system call. Other loops run in that time, find the lock in use,
-        # and start a thread for each watch that they open or close.
+        # The lock is not held while is_closed() is called, and copying the table is atomic.
+        # On trio, is_closed() makes a system call, which releases the GIL. Loops of other
+        # threads would find the lock in use, and would start a thread for each watch that
+        # they open or close.
         groups = self._by_loop.copy().values()
         return [group for loop, group in groups if loop.is_closed()]
 

@@ -132,8 +132,9 @@ class SharedSubscription(Generic[T]):
             # A registration that has failed is left to its users. The last one cancels it.
             shared.current = SharedRegistration()
 
-        # Counted before the registration is open. Otherwise a watch that is closed now
-        # could be the last one, and cancel the registration of the newcomer.
+        # The new watch is a user before the registration is open. Otherwise another watch
+        # that is closed in this time could be the last user, and would cancel the
+        # registration that the new watch is about to join.
         self._registration = shared.current
         self._registration.users.add(self)
         return self._registration

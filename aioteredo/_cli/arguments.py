@@ -81,9 +81,9 @@ def _check_texts(arguments: Arguments) -> None:
     :raises UsageError: if ``exec`` does not follow that value
     """
     if arguments.addresses and arguments.no_port is not None:
-        raise UsageError("--no-port does not go with --addresses: use --no-address")
+        raise UsageError("--no-port does not go with --addresses; use --no-address instead")
     if not arguments.addresses and arguments.no_address is not None:
-        raise UsageError("--no-address needs --addresses: without it, use --no-port")
+        raise UsageError("--no-address needs --addresses; use --no-port to follow the port")
 
 
 def _check_backend(name: str | None) -> None:

@@ -245,7 +245,7 @@ async def test_change_of_the_port_is_no_change_of_the_addresses(stand_in: StandI
         assert await events.receive() == AddressEvent(addresses(ONE))
 
 
-def test_callback_that_waits_for_another_one_reads_the_table_afterwards(
+def test_callback_reads_the_addresses_after_it_has_waited_for_another_one(
     stand_in: StandIn,
 ) -> None:
     """Callbacks that overlap never push an older table after a newer one."""

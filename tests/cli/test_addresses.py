@@ -130,11 +130,11 @@ def test_failed_run_is_reported_with_the_address(running: RunningCommand) -> Non
     [
         (
             ["--addresses", "--no-port=0"],
-            "--no-port does not go with --addresses: use --no-address",
+            "--no-port does not go with --addresses; use --no-address instead",
         ),
         (
             ["--no-address=none"],
-            "--no-address needs --addresses: without it, use --no-port",
+            "--no-address needs --addresses; use --no-port to follow the port",
         ),
     ],
 )

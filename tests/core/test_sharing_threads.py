@@ -218,7 +218,7 @@ def count_waiting(shared: Backend) -> int:
 
 
 @every_loop
-async def test_task_whose_wake_up_fails_is_woken_by_another_attempt(
+async def test_task_is_woken_although_the_first_wake_up_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wake-up that cannot be posted at first does not leave the task asleep."""
