@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from ._harness import Harness
 from ._subjects import PORTS
@@ -66,13 +67,17 @@ class CancelRules:
         first.cancel()
         second.cancel()
 
-        # A _DummyThread stands for a thread of the system, which Python did not start.
-        started = [
-            thread
-            for thread in set(threading.enumerate()) - before
-            if not isinstance(thread, threading._DummyThread)
-        ]
-        for thread in started:
-            thread.join(harness.timeout)
-        left = [thread for thread in started if thread.is_alive()]
+        def left_behind() -> list[threading.Thread]:
+            # A _DummyThread stands for a thread of the system, which Python did not start.
+            return [
+                thread
+                for thread in set(threading.enumerate()) - before
+                if not isinstance(thread, threading._DummyThread)
+            ]
+
+        # The threads are polled, because join() raises RuntimeError for a thread that
+        # another thread is just starting, and that threading.enumerate() lists already.
+        deadline = time.monotonic() + harness.timeout
+        while (left := left_behind()) and time.monotonic() < deadline:
+            time.sleep(0.001)
         assert not left, f"these threads outlive the last subscription: {left}"

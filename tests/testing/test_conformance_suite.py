@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any, TypeAlias
@@ -18,7 +20,7 @@ from aioteredo.testing import BackendContract, Driver
 from aioteredo.testing._address_rules import AddressRules
 from aioteredo.testing._port_rules import PortRules
 
-from ..support.waiting import limit
+from ..support.waiting import limit, start_thread, wait_until
 from .correct_address_backend import AddressClient
 from .correct_backend import Client
 from .faulty_address_backends import ADDRESS_RULES_BROKEN, WithoutStability
@@ -131,6 +133,31 @@ def test_correct_backend_for_ports_and_addresses_passes_every_rule(
 ) -> None:
     """No rule is skipped."""
     assert Project(pytester).run(AddressClient) == {"AddressClient": expected()}
+
+
+class SlowThread(threading.Thread):
+    """A thread that begins late, as if the system had no processor for it."""
+
+    def _bootstrap(self) -> None:
+        time.sleep(0.05)
+        super()._bootstrap()  # type: ignore[misc]  # typeshed omits this private method
+
+
+class StartsAnother(Client):
+    """A correct backend. After its last subscription, another thread still begins."""
+
+    def end_thread(self, timeout: float | None = None) -> None:
+        super().end_thread(timeout)
+        slow = SlowThread()
+        start_thread(slow.start)
+        wait_until(lambda: slow in threading.enumerate(), "the start of the slow thread")
+
+
+def test_thread_that_is_just_starting_is_not_left_behind(pytester: pytest.Pytester) -> None:
+    """The rule about threads waits for a thread that cannot be joined yet."""
+    rule = "test_no_thread_is_left_behind[port]"
+    outcomes = Project(pytester, tests={rule}).run(StartsAnother)
+    assert outcomes == {"StartsAnother": expected(tests={rule})}
 
 
 def test_driver_without_optional_functions_skips_the_rules_that_need_them(
