@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,10 @@ def runs() -> Iterator[Runs]:
         yield runs
 
 
+def is_not_listed(thread: threading.Thread) -> bool:
+    return thread not in threading.enumerate()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """A check that no registration and no thread outlives the test.
@@ -254,7 +259,9 @@ def nothing_left_behind() -> Iterator[None]:
     gc.collect()
     for thread in set(threading.enumerate()) - threads:
         if thread.name.startswith("aioteredo"):
-            waiting.join(thread)
+            # join() could raise RuntimeError, because threading.enumerate() also lists a
+            # thread that another thread is just starting.
+            wait_until(partial(is_not_listed, thread), f"the end of {thread.name}")
     try:
         # A thread that has cancelled a registration may be about to remove it from the
         # table, so the table is checked repeatedly.
