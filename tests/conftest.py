@@ -17,7 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import settings, strategies
 
 from aioteredo import AddressEvent, PortEvent, _registration
 
@@ -127,6 +129,22 @@ def pytest_unconfigure() -> None:
     else limits this wait. pytest has printed its summary by then.
     """
     faulthandler.dump_traceback_later(waiting.LIMIT, exit=True)
+
+
+# the collector
+
+
+def pytest_collection_finish() -> None:
+    """Exempt all modules and tests from the garbage collection after each test.
+
+    Otherwise the collector would read all of them again after each test.
+    """
+    # Hypothesis makes its generator of random numbers here. Otherwise it would warn later
+    # that nothing refers to the generator, because the collector omits frozen objects.
+    hypothesis.find(strategies.none(), lambda _: True, settings=settings(database=None))
+
+    gc.collect()
+    gc.freeze()
 
 
 # the messages of failed assertions
