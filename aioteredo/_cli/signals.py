@@ -56,6 +56,8 @@ async def run_until_signal(func: Callable[[], Awaitable[int]]) -> int:
             # a wake-up descriptor. Windows' loops always have one.
             add_loop_handler(loop, signal.SIGURG, int)
             stack.callback(loop.remove_signal_handler, signal.SIGURG)
+        else:  # pragma: no cover - measured on Linux
+            suppress_full_buffer_warning()
 
         # signal.signal() also works on Windows, where loop.add_signal_handler() does not.
         for number in SIGNALS:
@@ -72,6 +74,17 @@ async def run_until_signal(func: Callable[[], Awaitable[int]]) -> int:
     return 128 + received[0] if received else status
 
 
+def suppress_full_buffer_warning() -> None:
+    """Keep Python from warning that the wake-up descriptor's buffer is full.
+
+    If many signals come while the loop is busy, the buffer is full. The loop wakes up all
+    the same, but Python would warn on stderr, and block there if the reader of stderr has
+    stalled.
+    """
+    descriptor = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+
+
 if sys.platform != "win32":  # pragma: no branch - measured on Linux
 
     def add_loop_handler(
@@ -83,9 +96,4 @@ if sys.platform != "win32":  # pragma: no branch - measured on Linux
         handled only after the sleep.
         """
         loop.add_signal_handler(number, callback)
-
-        # If many signals come while the loop is busy, the descriptor's buffer is full. The
-        # loop wakes up all the same, but Python would warn on stderr, and block there if
-        # the reader of stderr has stalled.
-        descriptor = signal.set_wakeup_fd(-1)
-        signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        suppress_full_buffer_warning()  # add_signal_handler() sets the descriptor again.
