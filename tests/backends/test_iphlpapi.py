@@ -23,8 +23,8 @@ from aioteredo import (
 from aioteredo.backends.iphlpapi import _subscription as _iphlpapi_subscription
 
 from ..native import FUNCTIONS, INLINE, StandIn
+from ..support.python import run_python
 from ..support.sinks import RecordingSink
-from ..support.waiting import limit
 
 every_loop = pytest.mark.every_loop
 
@@ -217,11 +217,5 @@ def test_library_is_loaded_from_system32_only(tmp_path: Path) -> None:
     """An iphlpapi.dll in the current directory is not loaded."""
     (tmp_path / "iphlpapi.dll").write_bytes(b"MZ not a library")
     code = "from aioteredo import *; IphlpapiBackend(); print('loaded')"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=limit(),
-    )
+    result = run_python(code, cwd=tmp_path)
     assert result.stdout == "loaded\n" or "lacks NotifyTeredoPortChange" in result.stderr

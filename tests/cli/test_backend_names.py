@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from aioteredo import SimulatedBackend, use_backend
 from aioteredo._cli.commands import main
 
 from ..support.command import environment, run, write_package
-from ..support.waiting import limit
+from ..support.python import output_of
 from .wrong_usage import answer_to_wrong_usage
 
 
@@ -67,18 +65,6 @@ from aioteredo._cli.arguments import parse
 parse(["port", "--backend", "miredo"])
 print(*[name for name in sys.modules if "backends" in name or "importlib.metadata" in name])
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=True,
-    )
-    assert "aioteredo.backends" not in result.stdout
-    assert set(result.stdout.split()) <= set(modules_of_python())
-
-
-def modules_of_python() -> list[str]:
-    code = "import sys; print(*sys.modules)"
-    command = [sys.executable, "-c", code]
-    return subprocess.check_output(command, encoding="utf-8", timeout=limit()).split()
+    imported = output_of(code).split()
+    assert "aioteredo.backends" not in imported
+    assert set(imported) <= set(output_of("import sys; print(*sys.modules)").split())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import aioteredo
 from aioteredo._cli.commands import main
 
 from ..support.command import run
-from ..support.waiting import limit
+from ..support.python import output_of, run_python
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,13 +29,7 @@ def test_executable_prints_the_version() -> None:
 def test_version_is_the_version_of_the_metadata() -> None:
     """The number in the source is the number with which the package is built."""
     code = "import importlib.metadata as m; print(m.version('aioteredo'))"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=False,
-    )
+    result = run_python(code)
     if "PackageNotFoundError" in result.stderr:
         pytest.skip("aioteredo is not installed")
     assert result.stdout.strip() == aioteredo.__version__
@@ -50,11 +42,5 @@ import aioteredo
 print(aioteredo.__version__, "importlib.metadata" in sys.modules)
 """
     root = str(Path(aioteredo.__file__).parent.parent)
-    result = subprocess.run(
-        [sys.executable, "-ISc", f"import sys; sys.path.insert(0, {root!r})\n{code}"],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=limit(),
-        check=True,
-    )
-    assert result.stdout.split() == [aioteredo.__version__, "False"]
+    code = f"import sys; sys.path.insert(0, {root!r})\n{code}"
+    assert output_of(code, options=["-IS"]).split() == [aioteredo.__version__, "False"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import subprocess
-import sys
 import threading
 import warnings
 
@@ -14,6 +12,7 @@ import pytest
 from aioteredo import Backend, SimulatedBackend, _reaper, _registration, watch_teredo_port
 
 from ..support.backends import CountingBackend
+from ..support.python import output_of
 from ..support.waiting import limit, wait_until
 
 every_loop = pytest.mark.every_loop
@@ -90,12 +89,4 @@ if pid == 0:
 os.waitpid(pid, 0)
 release.set()
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=limit(),
-        check=False,
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == '["the child\'s"]\n'
+    assert output_of(code) == '["the child\'s"]\n'

@@ -6,12 +6,9 @@ of pytest must not disturb it.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from ..support.waiting import limit
+from ..support.python import output_of
 from .project import EVENTS, run
 
 
@@ -210,14 +207,7 @@ def test_import_of_the_plugin_imports_no_backend_and_no_event_loop() -> None:
         "import aioteredo.pytest_plugin\n"
         "print(*sorted(set(sys.modules) - before))"
     )
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=limit(),
-        check=True,
-    )
-    imported = result.stdout.split()
+    imported = output_of(code, options=["-W", "error"]).split()
     assert "aioteredo.pytest_plugin" in imported
     assert not [name for name in imported if name.startswith("aioteredo.backends")]
     assert not {"anyio", "asyncio", "ctypes", "socket", "trio"}.intersection(imported)

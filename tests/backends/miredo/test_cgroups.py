@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from ...support.python import output_of
+
 if sys.platform != "linux":
     pytest.skip("Miredo runs on Linux only", allow_module_level=True)
 
@@ -121,14 +123,9 @@ class Cgroups:
 
     def ask(self, unit: str) -> str:
         """Ask for the port of *unit* in the container."""
-        command = [sys.executable, "-c", IN_CGROUP_NAMESPACE]
-        return subprocess.run(
-            [*command, str(self.inside), str(self._root), unit],
-            capture_output=True,
-            text=True,
-            timeout=limit(),
-            check=True,
-        ).stdout.strip()
+        return output_of(
+            IN_CGROUP_NAMESPACE, str(self.inside), str(self._root), unit
+        ).strip()
 
 
 @pytest.fixture

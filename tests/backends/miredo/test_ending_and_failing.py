@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from ...support.python import run_python
+
 if sys.platform != "linux":
     pytest.skip("Miredo runs on Linux only", allow_module_level=True)
 
@@ -13,7 +15,6 @@ import contextlib
 import itertools
 import os
 import resource
-import subprocess
 import threading
 import warnings
 
@@ -204,11 +205,5 @@ def test_interpreter_exits_with_a_watch_open(netns: None) -> None:
         "    raise SystemExit(7)\n"
         "asyncio.run(main())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=limit(),
-        check=False,
-    )
+    done = run_python(script)
     assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
