@@ -10,16 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
 
-from aioteredo.testing import BackendContract, Driver
+from aioteredo.testing import BackendContract, Driver, _cancel_rules
 from aioteredo.testing._address_rules import AddressRules
 from aioteredo.testing._port_rules import PortRules
 
 from ..support.python import output_of
-from ..support.waiting import start_thread, wait_until
+from ..support.waiting import limit, start_thread, wait_until
 from .correct_address_backend import AddressClient
 from .correct_backend import Client
 from .faulty_address_backends import ADDRESS_RULES_BROKEN, WithoutStability
@@ -134,26 +135,41 @@ def test_correct_backend_for_ports_and_addresses_passes_every_rule(
     assert Project(pytester).run(AddressClient) == {"AddressClient": expected()}
 
 
-class SlowThread(threading.Thread):
-    """A thread that begins late, as if the system had no processor for it."""
+class LateThread(threading.Thread):
+    """A thread that has been started, but does not run before ``may_run`` is set."""
+
+    may_run = threading.Event()
 
     def _bootstrap(self) -> None:
-        time.sleep(0.05)
+        self.may_run.wait(limit())
         super()._bootstrap()  # type: ignore[misc]  # typeshed omits this private method
 
 
 class StartsAnother(Client):
-    """A correct backend. After its last subscription, another thread still begins."""
+    """A correct backend. After its last subscription, another thread is just starting."""
 
     def end_thread(self, timeout: float | None = None) -> None:
+        if self.thread is None:
+            return
         super().end_thread(timeout)
-        slow = SlowThread()
-        start_thread(slow.start)
-        wait_until(lambda: slow in threading.enumerate(), "the start of the slow thread")
+        late = LateThread(daemon=True)
+        start_thread(late.start)
+        wait_until(lambda: late in threading.enumerate(), "the start of the late thread")
 
 
-def test_thread_that_is_just_starting_is_not_left_behind(pytester: pytest.Pytester) -> None:
-    """The rule about threads waits for a thread that cannot be joined yet."""
+def test_thread_that_is_just_starting_is_not_left_behind(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule about threads looks again until the late thread has run and ended."""
+
+    def pause(_seconds: float) -> None:
+        LateThread.may_run.set()
+
+    # The late thread runs only after the rule has seen it.
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    monkeypatch.setattr(_cancel_rules, "time", clock)
+    LateThread.may_run.clear()
+
     rule = "test_no_thread_is_left_behind[port]"
     outcomes = Project(pytester, tests={rule}).run(StartsAnother)
     assert outcomes == {"StartsAnother": expected(tests={rule})}
