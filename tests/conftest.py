@@ -137,10 +137,11 @@ def pytest_unconfigure() -> None:
 def pytest_collection_finish() -> None:
     """Exempt all modules and tests from the garbage collection after each test.
 
-    Otherwise the collector would read all of them again after each test.
+    Otherwise the collector would traverse all of them after each test, which is slow.
     """
-    # Hypothesis makes its generator of random numbers here. Otherwise it would warn later
-    # that nothing refers to the generator, because the collector omits frozen objects.
+    # In its first call, Hypothesis makes a generator of random numbers, and asks the
+    # collector once whether an object refers to it. If that object were frozen by then, the
+    # collector would not report it, and Hypothesis would warn.
     hypothesis.find(strategies.none(), lambda _: True, settings=settings(database=None))
 
     gc.collect()
@@ -277,8 +278,8 @@ def nothing_left_behind() -> Iterator[None]:
     gc.collect()
     for thread in set(threading.enumerate()) - threads:
         if thread.name.startswith("aioteredo"):
-            # join() could raise RuntimeError, because threading.enumerate() also lists a
-            # thread that another thread is just starting.
+            # Not by join(). While another thread is still in start(), the new thread is
+            # listed already, but join() raises RuntimeError.
             wait_until(partial(is_not_listed, thread), f"the end of {thread.name}")
     try:
         # A thread that has cancelled a registration may be about to remove it from the

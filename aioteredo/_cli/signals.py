@@ -77,9 +77,9 @@ async def run_until_signal(func: Callable[[], Awaitable[int]]) -> int:
 def suppress_full_buffer_warning() -> None:
     """Keep Python from warning that the wake-up descriptor's buffer is full.
 
-    If many signals come while the loop is busy, the buffer is full. The loop wakes up all
-    the same, but Python would warn on stderr, and block there if the reader of stderr has
-    stalled.
+    If many signals come while the loop is busy, the buffer is full. The loop wakes up and
+    each handler runs all the same, but Python would warn on stderr. If the reader of stderr
+    has stalled, the warning would block the command.
     """
     descriptor = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
@@ -96,4 +96,6 @@ if sys.platform != "win32":  # pragma: no branch - measured on Linux
         handled only after the sleep.
         """
         loop.add_signal_handler(number, callback)
-        suppress_full_buffer_warning()  # add_signal_handler() sets the descriptor again.
+
+        # Each call of add_signal_handler() switches the warning on again.
+        suppress_full_buffer_warning()

@@ -75,8 +75,8 @@ class CancelRules:
                 if not isinstance(thread, threading._DummyThread)
             ]
 
-        # The threads are polled, because join() raises RuntimeError for a thread that
-        # another thread is just starting, and that threading.enumerate() lists already.
+        # Not by join(). While another thread is still in start(), the new thread is listed
+        # already, but join() raises RuntimeError.
         deadline = time.monotonic() + harness.timeout
         while (left := left_behind()) and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -62,10 +62,10 @@ def test_loop_has_a_wakeup_descriptor() -> None:
     assert anyio.run(run_until_signal, get_wakeup_descriptor) != -1
 
 
-def test_signal_that_fills_the_wakeup_descriptor_causes_no_warning(
+def test_signal_while_the_wakeup_buffer_is_full_causes_no_warning(
     unraisable: list[sys.UnraisableHookArgs],
 ) -> None:
-    """The loop wakes up all the same, so a warning would only disturb the user."""
+    """The loop wakes up, and the signal ends the command."""
 
     async def work() -> int:
         wakeup_socket = asyncio.get_running_loop()._csock  # type: ignore[attr-defined]

@@ -71,7 +71,8 @@ def test_without_initial_nothing_is_pushed(backend: MiredoBackend) -> None:
     with tunnel_with(FIRST), watching(backend) as sink:
         pass
 
-    # The kernel may report the address late. The watch ignores the repetition.
+    # The kernel can report the address after the watch has begun. The backend then pushes
+    # the same addresses, which a watch of the library ignores.
     repetition = ((FIRST,), PARAMETER)
     assert [push for push in sink.pushed if push != repetition] == []
 

@@ -43,9 +43,10 @@ def waiting(backend: MiredoBackend) -> Iterator[RecordingSink]:
 
 
 def first_push(sink: RecordingSink) -> Any:
-    """Return the push that came before subscribing returned.
+    """Return the first push, which must have come by now.
 
-    The kernel may report an address late. The same addresses are then pushed again.
+    A second push of the same addresses may follow: the kernel can report an address after
+    the backend has read it.
     """
     assert not sink.empty()
     return sink.take()
